@@ -1,0 +1,146 @@
+"""What a dialect is: a frozen record of pure functions. Quirks live inside them, never in this record.
+
+Two ways through the house use it. `relay` (caller and provider speak the same dialect) uses `glance`, `edit`,
+`glance_reply` and `watcher`: bytes pass, a copy is looked at. `translate` uses the readers and writers.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from waypost.conversation.events import Event
+from waypost.conversation.faults import CallerError, Fault
+from waypost.conversation.options import CallOptions
+from waypost.conversation.reply import Reply, Stop, Usage
+from waypost.conversation.request import Request
+from waypost.wire.frames import Frame, Framing
+
+
+class Glance(Struct, frozen=True, kw_only=True):
+    """The few fields of a request that a decision needs; the rest of the body stays unread.
+
+    `max_output` is the caller's own limit on output tokens (per choice), if any. `unbounded_input` says that the input
+    can hold more tokens than the body has bytes: media by URL or file id, hosted tools, server-side state.
+    `needs` are capabilities that a target must have: "tools", "images", "documents", "audio", "structured", "reasoning".
+    `options` is the decoded `waypost` member; `task`, `combination_id` come from `metadata` where that has them.
+    """
+
+    model: str
+    stream: bool = False
+    max_output: int | None = None
+    choices: int = 1
+    asked_usage: bool = False
+    unbounded_input: bool = False
+    needs: frozenset[str] = frozenset()
+    options: CallOptions | None = None
+    task: str | None = None
+    combination_id: str | None = None
+
+
+class Edits(Struct, frozen=True, kw_only=True):
+    """Surgical changes to a request's bytes; everything not named here stays as it was, byte for byte.
+
+    `want_usage` asks a stream for its usage on the caller's behalf. `max_output` sets (or lowers) the output limit in
+    the field named by `max_output_field` or, where None, the one the caller used, else the dialect's own default field.
+    """
+
+    model: str
+    want_usage: bool = False
+    max_output: int | None = None
+    max_output_field: str | None = None
+    remove_options: bool = False
+
+
+class Shape(Struct, frozen=True, kw_only=True):
+    """What a writer must know of the provider it writes for: `quirks` are names from the provider's TOML."""
+
+    model: str
+    quirks: frozenset[str] = frozenset()
+    max_output: int | None = None  # clamp, as in Edits
+    max_output_field: str | None = None
+    default_max_output: int = 4096  # for dialects in which a limit is mandatory
+
+
+class Written(Struct, frozen=True):
+    """A request as bytes, and the caller's parameters that it could not carry, by the caller's own names."""
+
+    body: bytes
+    dropped: tuple[str, ...] = ()
+
+
+class ReplyGlance(Struct, frozen=True):
+    """The few fields of an answer that the ledger needs."""
+
+    usage: Usage | None = None
+    stop: Stop | None = None
+    model: str | None = None
+
+
+class Seen(Struct, frozen=True):
+    """What one frame of a relayed stream was.
+
+    `content`: carries part of the answer (text, reasoning, a tool call, a refusal), so the call is committed once it
+    goes out; a role-only delta, a ping or a `message_start` is not content. `fault`: an error event.
+    `usage`: told in this frame (merge member by member). `finished`: the provider's end mark (`[DONE]`, `message_stop`).
+    `hide`: this frame exists only because usage was asked for on the caller's behalf.
+    """
+
+    content: bool = False
+    fault: Fault | None = None
+    usage: Usage | None = None
+    stop: Stop | None = None
+    finished: bool = False
+    hide: bool = False
+
+
+class Watcher(Protocol):
+    """Looks at a copy of each relayed frame; cheap for frames in which nothing needs decoding. Has state."""
+
+    def see(self, frame: Frame) -> Seen: ...
+
+
+class Reader(Protocol):
+    """Frames of a provider's stream → events. A frame gives none, one or many events. Raises UpstreamFault(MALFORMED)."""
+
+    def feed(self, frame: Frame) -> list[Event]: ...
+
+    def end(self) -> list[Event]:
+        """The stream closed. Closes nothing that the provider did not close: a cut stream yields Failed(TRUNCATED)."""
+        ...
+
+
+class Writer(Protocol):
+    """Events → bytes of a caller's stream. Has state; ids and indices it gives out are consistent within the stream."""
+
+    def write(self, event: Event) -> bytes: ...
+
+    def fail(self, error: CallerError) -> bytes:
+        """A well-formed error event, legal at any point of the stream. Nothing may follow it."""
+        ...
+
+
+class Dialect(Struct, frozen=True, kw_only=True):
+    """`glance` and `read_request` raise Refused(BAD_REQUEST) that names the field; `read_reply` raises UpstreamFault.
+
+    `writer(request_model, include_usage)`: the model name to show when the provider tells none, and whether the caller
+    asked for usage in its stream. `read_fault(status, headers, body)`: header names are lower-case.
+    `stream_type` is the content type of a stream; `path` is appended to a provider's base URL.
+    """
+
+    name: str
+    path: str
+    stream_type: str
+    framing: Callable[[], Framing]
+    glance: Callable[[bytes], Glance]
+    edit: Callable[[bytes, Glance, Edits], bytes]
+    glance_reply: Callable[[bytes], ReplyGlance]
+    watcher: Callable[[bool], Watcher]  # argument: hide usage frames (it was asked for on the caller's behalf)
+    read_request: Callable[[bytes], Request]
+    write_request: Callable[[Request, Shape], Written]
+    read_reply: Callable[[bytes], Reply]
+    write_reply: Callable[[Reply, str], bytes]  # second argument: the model name to show if the reply has none
+    reader: Callable[[], Reader]
+    writer: Callable[[str, bool], Writer]
+    read_fault: Callable[[int, Mapping[str, str], bytes], Fault]
+    write_fault: Callable[[CallerError], bytes]
