@@ -1,6 +1,6 @@
 """Everything a configuration can say, as frozen values. Read from YAML by `config/reader.py`; built into running parts by `app.py`.
 
-Durations are seconds, sizes bytes, money nano-dollars (1e-9 USD), prices nano-dollars per token unless a name says otherwise.
+Durations are seconds, sizes bytes, money nano-dollars (1e-9 USD), prices nano-dollars per million tokens.
 `Secret` holds a reference or a literal that is resolved when a component is built, and never shows its value.
 """
 
@@ -86,7 +86,7 @@ class Rate(Struct, frozen=True):
 
 
 class PriceOverride(Struct, frozen=True, kw_only=True):
-    """Nano-dollars per token. Members that are None fall back on `input` (cache) or `output` (reasoning)."""
+    """Nano-dollars per million tokens. Members that are None fall back on `input` (cache) or `output` (reasoning)."""
 
     input: int
     output: int
