@@ -156,7 +156,7 @@ class TargetRef(Struct, frozen=True):
 
 class Timeouts(Struct, frozen=True, kw_only=True):
     connect_s: float = 5.0
-    first_byte_s: float = 60.0
+    first_byte_s: float = 120.0  # to the first content: of a whole answer, its head
     stall_s: float = 60.0
     total_s: float = 600.0
 
