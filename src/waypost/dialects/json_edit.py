@@ -1,0 +1,255 @@
+"""Surgery on a JSON object's top-level members: only the named spans change, every other byte stays.
+
+Knows JSON's grammar (RFC 8259) and nothing of any dialect. What it is given to edit has been decoded once already
+(`decode`), so it is well-formed; spans are found without building a value, in time linear in the bytes.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, NoReturn, TypeVar
+
+import msgspec
+
+from waypost.conversation.faults import ErrorKind, Refused
+
+T = TypeVar("T")
+
+# An escape that can spell a character of a name we act on: all of them are of a-z and "_".
+_SPELLS_A_NAME = re.compile(rb"\\u00[567]")
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_SPACE = re.compile(rb"[ \t\n\r]*")
+_BARE = re.compile(rb"[^ \t\n\r,\]}]+")
+_OPENING = b"{["
+_AFTER_VALUE = frozenset((b",", b"}", b" ", b"\n", b"\r", b"\t"))
+
+
+class Member(NamedTuple):
+    """One top-level member: `body[begin:end]` is `"name": value`, `body[value:end]` its value."""
+
+    name: str
+    begin: int
+    value: int
+    end: int
+
+
+def refuse(message: str) -> NoReturn:
+    raise Refused(ErrorKind.BAD_REQUEST, message)
+
+
+def decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+    """Decodes a caller's bytes; whatever is wrong with them becomes Refused(BAD_REQUEST) that names the field."""
+    try:
+        if not body.isascii():
+            body.decode()  # msgspec does not look into what it skips
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        refuse(_named(str(error)))
+    except msgspec.DecodeError as error:
+        refuse(f"the body is not valid JSON: {error}")
+    except UnicodeDecodeError as error:
+        refuse(f"the body is not valid UTF-8 (byte {error.start})")
+    except RecursionError:
+        refuse("the body is nested too deeply")
+
+
+def _named(message: str) -> str:
+    """msgspec's "Expected `str`, got `int` - at `$.model`" → "`model`: Expected `str`, got `int`"."""
+    what, _, where = message.partition(" - at `$")
+    where = where.rstrip("`").lstrip(".")
+    return f"`{where}`: {what}" if where else f"the body: {what}"
+
+
+def members(body: bytes) -> list[Member]:
+    """Every top-level member in order, duplicates included. Exact, and Refused(BAD_REQUEST) if this is no object."""
+    found: list[Member] = []
+    place = _skip_space(body, 0)
+    if body[place : place + 1] != b"{":
+        refuse("the body is not a JSON object")
+    place = _skip_space(body, place + 1)
+    if body[place : place + 1] == b"}":
+        return found
+    while True:
+        key = _STRING.match(body, place)
+        if key is None:
+            refuse(f"the body is not valid JSON (byte {place})")
+        colon = _skip_space(body, key.end())
+        if body[colon : colon + 1] != b":":
+            refuse(f"the body is not valid JSON (byte {colon})")
+        value = _skip_space(body, colon + 1)
+        end = value_end(body, value)
+        found.append(Member(_spelt(key.group()), place, value, end))
+        place = _skip_space(body, end)
+        if body[place : place + 1] == b"}":
+            return found
+        if body[place : place + 1] != b",":
+            refuse(f"the body is not valid JSON (byte {place})")
+        place = _skip_space(body, place + 1)
+
+
+def value_end(body: bytes, begin: int) -> int:
+    """Where the value that begins at `begin` ends. No recursion: depth costs nothing."""
+    first = body[begin : begin + 1]
+    if first == b'"':
+        string = _STRING.match(body, begin)
+        if string is not None:
+            return string.end()
+    elif first and first in _OPENING:
+        depth = 0
+        for token in _TOKEN.finditer(body, begin):
+            mark = body[token.start()]
+            if mark == 0x7B or mark == 0x5B:
+                depth += 1
+            elif mark == 0x7D or mark == 0x5D:
+                depth -= 1
+                if depth == 0:
+                    return token.end()
+    else:
+        bare = _BARE.match(body, begin)
+        if bare is not None:
+            return bare.end()
+    refuse(f"the body is not valid JSON (byte {begin})")
+
+
+def check_unique(
+    body: bytes, names: Iterable[bytes], big: bytes | None = None, big_name: bytes = b'"messages"'
+) -> None:
+    """Refuses a body in which one of `names` (quoted, as `b'"model"'`) is a top-level member more than once.
+
+    Which of the two a provider would obey can't be known, and money or policy hangs on it. Give only names that were
+    decoded as present. `big` is the value of the member `big_name` where that is most of the body: it is not searched.
+    """
+    rest = _without(body, big, big_name) if big is not None else body
+    if not _has_spelling_escape(rest):
+        for name in names:
+            if rest.find(name, rest.find(name) + 1) >= 0:
+                break
+        else:
+            return
+    acted_on = {name[1:-1].decode() for name in names}
+    seen: set[str] = set()
+    for member in members(body):
+        if member.name in seen and member.name in acted_on:
+            refuse(f"`{member.name}` is given twice")
+        seen.add(member.name)
+
+
+def _without(body: bytes, big: bytes, name: bytes) -> bytes:
+    """`body` without its member `name`, if that is plainly where it seems; else all of it.
+
+    The first spelling of the name might be a nested one with the same value; then the true one is still in the rest.
+    """
+    begin = body.find(name)
+    if begin < 0:
+        return body
+    value = _skip_space(body, body.find(b":", begin + len(name)) + 1)
+    if not body.startswith(big, value):
+        return body
+    rest = body[:begin] + body[value + len(big) :]
+    return body if name in rest else rest
+
+
+def member_of(body: bytes, name: str) -> Member | None:
+    """The top-level member `name`, exactly; Refused(BAD_REQUEST) if it is there twice."""
+    if not may_hold(body, name):
+        return None
+    found = [member for member in members(body) if member.name == name]
+    if len(found) > 1:
+        refuse(f"`{name}` is given twice")
+    return found[0] if found else None
+
+
+def may_hold(body: bytes, name: str) -> bool:
+    """False only if no member of `body` at any depth is called `name`, however spelt."""
+    return b'"' + name.encode() + b'"' in body or _has_spelling_escape(body)
+
+
+def _has_spelling_escape(body: bytes) -> bool:
+    return b"\\u00" in body and _SPELLS_A_NAME.search(body) is not None
+
+
+def replace_value(body: bytes, name: str, old: bytes, new: bytes) -> bytes:
+    """Sets the member `name`, known to be at the top level and to decode to `old`, a string or number, to `new` (JSON).
+
+    The short way: its quoted name is in the body only once, unescaped, and so is where the member is.
+    """
+    quoted = b'"' + name.encode() + b'"'
+    begin = body.find(quoted)
+    colon = begin + len(quoted)
+    if begin >= 0 and body.find(quoted, colon) < 0:
+        value = colon + 2 if body.startswith(b": ", colon) else colon + 1
+        end = value + len(old)
+        if body.startswith(old, value) and body[colon] == 0x3A and body[end : end + 1] in _AFTER_VALUE:
+            return edit_members(body, {name: new}) if _has_spelling_escape(body) else body[:value] + new + body[end:]
+    return edit_members(body, {name: new})
+
+
+def edit_members(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
+    """Sets each member of `changes` to the JSON given, adds it at the front if absent, removes it where None.
+
+    Names are of a-z and "_" only, as those of all parameters are.
+
+    Refused(BAD_REQUEST) if a member to change is there twice. Returns `body` itself if nothing had to change.
+    """
+    if not _has_spelling_escape(body) and not any(b'"' + name.encode() + b'"' in body for name in changes):
+        return _with_front(body, [(name, value) for name, value in changes.items() if value is not None])
+    found = members(body)
+    touched = [member.name for member in found if member.name in changes]
+    for name in touched:
+        if touched.count(name) > 1:
+            refuse(f"`{name}` is given twice")
+    edited = _spliced(body, found, changes) if touched else body
+    return _with_front(edited, [(name, v) for name, v in changes.items() if v is not None and name not in touched])
+
+
+def _spliced(body: bytes, found: list[Member], changes: Mapping[str, bytes | None]) -> bytes:
+    """A removed member takes the comma after it along; those at the end take the one after the last that stays."""
+    kept = [i for i, member in enumerate(found) if changes.get(member.name, b"") is not None]
+    last_kept = kept[-1] if kept else -1
+    pieces: list[bytes] = []
+    copied = 0
+    for i, member in enumerate(found[: last_kept + 1]):
+        if member.name not in changes:
+            continue
+        value = changes[member.name]
+        if value is not None:
+            pieces += (body[copied : member.value], value)
+            copied = member.end
+        else:
+            pieces.append(body[copied : member.begin])
+            copied = found[i + 1].begin
+    if last_kept + 1 < len(found):
+        pieces.append(body[copied : found[last_kept].end if kept else found[0].begin])
+        copied = found[-1].end
+    return b"".join([*pieces, body[copied:]])
+
+
+def _with_front(body: bytes, new: list[tuple[str, bytes]]) -> bytes:
+    if not new:
+        return body
+    place = body.find(b"{") + 1
+    if not place:
+        refuse("the body is not a JSON object")
+    added = b",".join([b'"' + name.encode() + b'":' + value for name, value in new])
+    after = _skip_space(body, place)
+    comma = b"" if body[after : after + 1] == b"}" else b","
+    return body[:place] + added + comma + body[place:]
+
+
+def quote(text: str) -> bytes:
+    """`text` as a JSON string."""
+    return msgspec.json.encode(text)
+
+
+def _skip_space(body: bytes, place: int) -> int:
+    space = _SPACE.match(body, place)
+    return space.end() if space else place
+
+
+def _spelt(quoted: bytes) -> str:
+    if b"\\" not in quoted:
+        return quoted[1:-1].decode("utf-8", "replace")
+    try:
+        return msgspec.json.decode(quoted, type=str)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return refuse("the body has a member whose name is not valid JSON text")
