@@ -125,12 +125,14 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
     `writer(request_model, include_usage)`: the model name to show when the provider tells none, and whether the caller
     asked for usage in its stream. `read_fault(status, headers, body)`: header names are lower-case.
-    `stream_type` is the content type of a stream; `path` is appended to a provider's base URL.
+    `stream_type` is the content type of a stream; `path` is appended to a provider's base URL. `ends_without_mark`: a
+    stream that closes after its stop reasons is whole even if the end mark did not come (many OpenAI-like servers).
     """
 
     name: str
     path: str
     stream_type: str
+    ends_without_mark: bool = False
     framing: Callable[[], Framing]
     glance: Callable[[bytes], Glance]
     edit: Callable[[bytes, Glance, Edits], bytes]
