@@ -9,7 +9,7 @@ _LONGEST = 40
 def nanodollars(dollars: str | float) -> int:
     """Dollars as a caller or an operator writes them ("0.05", 0.05, 3).
 
-    Rounded down: a limit is never widened by rounding. Raises ValueError for what is not a finite amount of at least zero.
+    Rounded down: a limit is never widened by rounding. Raises ValueError for what is not a finite amount from zero up.
     """
     text = str(dollars)
     try:
