@@ -122,7 +122,7 @@ def check_unique(
     rest = _without(body, big, big_name) if big is not None else body
     if not _has_spelling_escape(rest):
         for name in names:
-            if rest.find(name, rest.find(name) + 1) >= 0:
+            if rest.count(name) > 1:
                 break
         else:
             return
@@ -191,7 +191,10 @@ def edit_members(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
 
     Refused(BAD_REQUEST) if a member to change is there twice. Returns `body` itself if nothing had to change.
     """
-    if not _has_spelling_escape(body) and not any(b'"' + name.encode() + b'"' in body for name in changes):
+    for name in changes:
+        if may_hold(body, name):
+            break
+    else:
         return _with_front(body, [(name, value) for name, value in changes.items() if value is not None])
     found = members(body)
     touched = [member.name for member in found if member.name in changes]
@@ -227,10 +230,12 @@ def _spliced(body: bytes, found: list[Member], changes: Mapping[str, bytes | Non
 def _with_front(body: bytes, new: list[tuple[str, bytes]]) -> bytes:
     if not new:
         return body
+    added = b",".join([b'"' + name.encode() + b'":' + value for name, value in new])
+    if body.startswith(b'{"'):
+        return b"{" + added + b"," + body[1:]
     place = body.find(b"{") + 1
     if not place:
         refuse("the body is not a JSON object")
-    added = b",".join([b'"' + name.encode() + b'":' + value for name, value in new])
     after = _skip_space(body, place)
     comma = b"" if body[after : after + 1] == b"}" else b","
     return body[:place] + added + comma + body[place:]

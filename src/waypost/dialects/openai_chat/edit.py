@@ -1,0 +1,227 @@
+"""The relay's view of a request: the few fields that a decision needs, and surgery on the bytes.
+
+Knows which top-level members money, policy and routing hang on; leaves every other byte unread.
+"""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec.json import Decoder
+
+from waypost.conversation.options import CallOptions
+from waypost.dialects.dialect import Edits, Glance
+from waypost.dialects.json_edit import check_unique, decode, edit_members, may_hold, member_of, quote, replace_value
+
+Limit = Annotated[int, Meta(ge=1)]
+
+LIMIT_FIELDS = ("max_completion_tokens", "max_tokens")
+
+
+class _StreamOptions(Struct, gc=False):
+    include_usage: bool | None = None
+
+
+class _Seen(Struct, gc=False):
+    model: Annotated[str, Meta(min_length=1)]
+    messages: Raw | UnsetType = UNSET
+    stream: bool | UnsetType | None = UNSET
+    max_tokens: Limit | UnsetType | None = UNSET
+    max_completion_tokens: Limit | UnsetType | None = UNSET
+    n: Limit | UnsetType | None = UNSET
+    stream_options: _StreamOptions | UnsetType | None = UNSET
+    waypost: CallOptions | UnsetType | None = UNSET
+    metadata: Raw | UnsetType = UNSET
+    tools: Raw | UnsetType = UNSET
+    functions: Raw | UnsetType = UNSET
+    response_format: Raw | UnsetType = UNSET
+    reasoning_effort: Raw | UnsetType = UNSET
+    reasoning: Raw | UnsetType = UNSET
+    thinking: Raw | UnsetType = UNSET
+    web_search_options: Raw | UnsetType = UNSET
+    plugins: Raw | UnsetType = UNSET
+    modalities: Raw | UnsetType = UNSET
+
+
+class _Metadata(Struct, gc=False):
+    task: str | None = None
+    combination_id: str | None = None
+
+
+class _Tool(Struct, gc=False):
+    type: str | None = None
+
+
+class _Thinking(Struct, gc=False):
+    type: str | None = None
+    enabled: bool | None = None
+    effort: str | None = None
+
+
+class _ResponseFormat(Struct, gc=False):
+    type: str | None = None
+
+
+_decoder = Decoder(_Seen)
+_metadata_decoder = Decoder(_Metadata)
+_tools_decoder = Decoder(list[_Tool])
+_thinking_decoder = Decoder(_Thinking)
+_format_decoder = Decoder(_ResponseFormat)
+
+_NOTHING: frozenset[str] = frozenset()
+_NULL = b"null"
+_LARGE = 4096  # bytes, from which on it pays not to search the messages
+
+
+def glance(body: bytes) -> Glance:
+    """Refused(BAD_REQUEST), naming the field, for what is here but not as the protocol says, or is here twice."""
+    seen = decode(_decoder, body)
+    _check_unique(body, seen)
+    limits = [limit for limit in (seen.max_tokens, seen.max_completion_tokens) if limit]
+    stream_options = seen.stream_options
+    task = combination_id = None
+    if seen.metadata is not UNSET and (b'"task"' in body or b'"combination_id"' in body):
+        task, combination_id = _labels(bytes(seen.metadata))
+    needs, unbounded = _needs(seen, body)
+    return Glance(
+        model=seen.model,
+        stream=seen.stream is True,
+        max_output=max(limits) if limits else None,
+        choices=seen.n or 1,
+        asked_usage=bool(stream_options and stream_options.include_usage),
+        unbounded_input=unbounded,
+        needs=needs,
+        options=seen.waypost or None,
+        task=task,
+        combination_id=combination_id,
+    )
+
+
+def edit(body: bytes, glance: Glance, edits: Edits) -> bytes:
+    """`body` itself if nothing has to change."""
+    changes: dict[str, bytes | None] = {}
+    if edits.want_usage and glance.stream and not glance.asked_usage:
+        changes["stream_options"] = _with_usage(body)
+    if edits.max_output is not None:
+        body = _limited(body, glance, edits.max_output, edits.max_output_field, changes)
+    if edits.remove_options and may_hold(body, "waypost"):
+        changes["waypost"] = None
+    if changes:
+        body = edit_members(body, changes)
+    if edits.model != glance.model:
+        body = replace_value(body, "model", quote(glance.model), quote(edits.model))
+    return body
+
+
+def _check_unique(body: bytes, seen: _Seen) -> None:
+    names = [b'"model"', b'"messages"']
+    if seen.stream is not UNSET:
+        names.append(b'"stream"')
+    if seen.stream_options is not UNSET:
+        names.append(b'"stream_options"')
+    if seen.max_tokens is not UNSET:
+        names.append(b'"max_tokens"')
+    if seen.max_completion_tokens is not UNSET:
+        names.append(b'"max_completion_tokens"')
+    if seen.n is not UNSET:
+        names.append(b'"n"')
+    if seen.waypost is not UNSET:
+        names.append(b'"waypost"')
+    if seen.metadata is not UNSET:
+        names.append(b'"metadata"')
+    if seen.tools is not UNSET:
+        names.append(b'"tools"')
+    large = len(body) > _LARGE and seen.messages is not UNSET
+    check_unique(body, names, bytes(seen.messages) if large else None)  # type: ignore[arg-type]
+
+
+def _labels(metadata: bytes) -> tuple[str | None, str | None]:
+    """`metadata` belongs to the caller: only an object with text under our names says anything to us."""
+    if not metadata.startswith(b"{"):
+        return None, None
+    labels = decode(_metadata_decoder, metadata)
+    return labels.task, labels.combination_id
+
+
+def _needs(seen: _Seen, body: bytes) -> tuple[frozenset[str], bool]:
+    """Capabilities, and whether the input can hold more tokens than the body has bytes.
+
+    A picture's or a document's tokens have nothing to do with its compressed bytes; those of sound are fewer.
+    """
+    needs: set[str] = set()
+    unbounded = False
+    if seen.tools is not UNSET or seen.functions is not UNSET:
+        unbounded = _tool_needs(seen, needs)
+    if b'"type"' in body and _part_needs(body, needs):
+        unbounded = True
+    if seen.modalities is not UNSET and b'"audio"' in bytes(seen.modalities):
+        needs.add("audio")
+    if seen.response_format is not UNSET and bytes(seen.response_format) != _NULL:
+        form = decode(_format_decoder, bytes(seen.response_format)).type
+        if form not in (None, "text"):
+            needs.add("structured")
+    if _thinks(seen):
+        needs.add("reasoning")
+    if seen.web_search_options is not UNSET or seen.plugins is not UNSET:
+        unbounded = True
+    return (frozenset(needs) if needs else _NOTHING), unbounded
+
+
+def _part_needs(body: bytes, needs: set[str]) -> bool:
+    unbounded = False
+    if b'"image_url"' in body or b'"video_url"' in body:
+        needs.add("images")
+        unbounded = True
+    if b'"file"' in body or b'"document_url"' in body:
+        needs.add("documents")
+        unbounded = True
+    if b'"input_audio"' in body:
+        needs.add("audio")
+    return unbounded
+
+
+def _tool_needs(seen: _Seen, needs: set[str]) -> bool:
+    if seen.functions is not UNSET and bytes(seen.functions) not in (b"[]", _NULL):
+        needs.add("tools")
+    if seen.tools is UNSET or bytes(seen.tools) in (b"[]", _NULL):
+        return False
+    tools = decode(_tools_decoder, bytes(seen.tools))
+    if tools:
+        needs.add("tools")
+    return any(tool.type not in (None, "function", "custom") for tool in tools)
+
+
+def _thinks(seen: _Seen) -> bool:
+    if seen.reasoning_effort is not UNSET and bytes(seen.reasoning_effort) not in (_NULL, b'"none"'):
+        return True
+    for asked in (seen.reasoning, seen.thinking):
+        if asked is UNSET or not bytes(asked).startswith(b"{"):
+            continue
+        thinking = decode(_thinking_decoder, bytes(asked))
+        if thinking.enabled is not False and thinking.type != "disabled" and thinking.effort != "none":
+            return True
+    return False
+
+
+def _with_usage(body: bytes) -> bytes:
+    there = member_of(body, "stream_options")
+    if there is None or body[there.value : there.end] == _NULL:
+        return b'{"include_usage":true}'
+    return edit_members(body[there.value : there.end], {"include_usage": b"true"})
+
+
+def _limited(
+    body: bytes, glance: Glance, max_output: int, wanted: str | None, changes: dict[str, bytes | None]
+) -> bytes:
+    """Lowers both limits where a caller gave both; moves the caller's to the field that the provider wants."""
+    limit = max_output if glance.max_output is None else min(max_output, glance.max_output)
+    value = b"%d" % limit
+    used = [field for field in LIMIT_FIELDS if may_hold(body, field)]
+    if glance.max_output is not None and len(used) == 1 and wanted in (None, used[0]):
+        if limit == glance.max_output:
+            return body
+        return replace_value(body, used[0], b"%d" % glance.max_output, value)
+    used = [field for field in used if member_of(body, field) is not None]
+    kept = [wanted] if wanted is not None else used or ["max_tokens"]
+    changes.update((field, None) for field in used if field not in kept)
+    changes.update((field, value) for field in kept)
+    return body
