@@ -1,0 +1,247 @@
+"""A request that is relayed: what a decision must know of it, and the few changes made to its bytes.
+
+Nothing here decodes what it need not: messages are looked into only when their bytes say that media may be there.
+"""
+
+import re
+
+import msgspec
+from msgspec import Raw, Struct
+
+from waypost.conversation.faults import UpstreamFault
+from waypost.conversation.options import CallOptions
+from waypost.dialects.anthropic.faults import malformed, read_error_event
+from waypost.dialects.anthropic.request import OWN_METADATA
+from waypost.dialects.anthropic.wire_json import ShapeError
+from waypost.dialects.anthropic.wire_json import decode as decode_reply
+from waypost.dialects.anthropic.words import WireUsage, read_stop, read_usage
+from waypost.dialects.dialect import Edits, Glance, ReplyGlance
+from waypost.dialects.json_edit import check_unique, decode, edit_members, quote, refuse, replace_value
+
+
+class _Metadata(Struct, frozen=True):
+    task: str | None = None
+    combination_id: str | None = None
+
+
+class _Kind(Struct, frozen=True):
+    type: str | None = None
+
+
+class _Config(Struct, frozen=True):
+    format: Raw | None = None
+
+
+class _Body(Struct, frozen=True):
+    model: str
+    messages: Raw | None = None
+    max_tokens: int | None = None
+    stream: bool | None = None
+    tools: list[_Kind] | None = None
+    thinking: _Kind | None = None
+    output_config: _Config | None = None
+    output_format: Raw | None = None
+    metadata: _Metadata | None = None
+    mcp_servers: Raw | None = None
+    container: Raw | None = None
+    thread: Raw | None = None
+    waypost: CallOptions | None = None
+
+
+class _Source(Struct, frozen=True):
+    type: str | None = None
+    content: Raw | None = None
+
+
+class _Part(Struct, frozen=True):
+    type: str | None = None
+    source: Raw | None = None
+    content: Raw | None = None
+
+
+class _Message(Struct, frozen=True):
+    content: Raw | None = None
+
+
+class _Reply(Struct, frozen=True):
+    type: str | None = None
+    model: str | None = None
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    usage: WireUsage | None = None
+
+
+class _WithMetadata(Struct, frozen=True):
+    metadata: dict[str, Raw] | None = None
+
+
+_BODY = msgspec.json.Decoder(_Body)
+_MESSAGES = msgspec.json.Decoder(list[_Message])
+_PARTS = msgspec.json.Decoder(str | list[_Part])
+_SOURCE = msgspec.json.Decoder(_Source)
+_REPLY = msgspec.json.Decoder(_Reply)
+_METADATA = msgspec.json.Decoder(_WithMetadata)
+
+_NONE: frozenset[str] = frozenset()
+_TOOLS = frozenset(("tools",))
+_MODEL = (b'"model"',)
+# Every kind of part that matters has one of these words as its type, unless a letter of it is spelt as an escape.
+_MEDIA = (b'"image"', b'"document"', b'"container_upload"')
+_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
+_UNBOUNDED = "unbounded"
+_DEEPEST = 4  # a document made of content within a tool result within a message
+
+
+def glance(body: bytes) -> Glance:
+    """Raises Refused(BAD_REQUEST) that names the field."""
+    seen = decode(_BODY, body)
+    if not seen.model:
+        refuse("`model` is empty")
+    limit = seen.max_tokens
+    if limit is not None and limit < 0:
+        refuse("`max_tokens` is negative")
+    check_unique(body, _present(seen), None if seen.messages is None else bytes(seen.messages))
+    needs = _TOOLS if seen.tools else _NONE
+    unbounded = False
+    if seen.thinking is not None or seen.output_config is not None or seen.output_format is not None:
+        needs = needs | _features(seen)
+    if seen.tools or seen.mcp_servers is not None or seen.container is not None or seen.thread is not None:
+        unbounded = _served(seen)
+    if _may_hold_media(body):
+        media = _media(seen.messages)
+        unbounded = unbounded or _UNBOUNDED in media
+        needs = needs | (media - {_UNBOUNDED})
+    metadata = seen.metadata
+    return Glance(
+        model=seen.model,
+        stream=seen.stream is True,
+        max_output=limit,
+        asked_usage=True,
+        unbounded_input=unbounded,
+        needs=needs,
+        options=seen.waypost,
+        task=None if metadata is None else metadata.task,
+        combination_id=None if metadata is None else metadata.combination_id,
+    )
+
+
+def _present(seen: _Body) -> tuple[bytes, ...]:
+    """The members that a decision hangs on: none of them may be there twice."""
+    names: tuple[bytes, ...] = _MODEL
+    if seen.messages is not None:
+        names += (b'"messages"',)
+    if seen.max_tokens is not None:
+        names += (b'"max_tokens"',)
+    if seen.stream is not None:
+        names += (b'"stream"',)
+    if seen.tools is not None:
+        names += (b'"tools"',)
+    if seen.metadata is not None:
+        names += (b'"metadata"',)
+    if seen.waypost is not None:
+        names += (b'"waypost"',)
+    return names
+
+
+def _features(seen: _Body) -> frozenset[str]:
+    features = set()
+    if seen.thinking is not None and seen.thinking.type != "disabled":
+        features.add("reasoning")
+    if seen.output_format is not None or (seen.output_config is not None and seen.output_config.format is not None):
+        features.add("structured")
+    return frozenset(features)
+
+
+def _served(seen: _Body) -> bool:
+    """Whether the provider may add to the input: its own tools (with prompts and results), its own state."""
+    for member in (seen.mcp_servers, seen.container, seen.thread):
+        if member is not None and bytes(member) not in (b"null", b"[]"):
+            return True
+    return any(tool.type is not None and tool.type != "custom" for tool in seen.tools or ())
+
+
+def _may_hold_media(body: bytes) -> bool:
+    if any(word in body for word in _MEDIA):
+        return True
+    return b"\\u00" in body and _ESCAPED_LETTER.search(body) is not None
+
+
+def _media(messages: Raw | None) -> frozenset[str]:
+    """The needs that the messages' media bring, and `_UNBOUNDED`; all of them if the messages can't be understood."""
+    found: set[str] = set()
+    try:
+        for message in _MESSAGES.decode(messages) if messages is not None else ():
+            if message.content is not None:
+                _look(message.content, found, 1)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return frozenset(("images", "documents", _UNBOUNDED))
+    return frozenset(found)
+
+
+def _look(content: Raw, found: set[str], depth: int) -> None:
+    parts = _PARTS.decode(content)
+    if isinstance(parts, str):
+        return
+    if depth > _DEEPEST:
+        found.add(_UNBOUNDED)
+        return
+    for part in parts:
+        if part.type == "image":
+            found.add("images")
+            _look_at_source(part.source, found, depth)
+        elif part.type == "document":
+            found.add("documents")
+            _look_at_source(part.source, found, depth)
+        elif part.type == "tool_result" and part.content is not None:
+            _look(part.content, found, depth + 1)
+        elif part.type == "container_upload":
+            found.add(_UNBOUNDED)
+
+
+def _look_at_source(source: Raw | None, found: set[str], depth: int) -> None:
+    if source is None:
+        return
+    kind = _SOURCE.decode(source)
+    if kind.type == "content" and kind.content is not None:
+        _look(kind.content, found, depth + 1)
+    elif kind.type not in ("base64", "text"):
+        found.add(_UNBOUNDED)
+
+
+def edit(body: bytes, seen: Glance, edits: Edits) -> bytes:
+    """Usage is always told here: `want_usage` asks for nothing. The limit has one field: `max_output_field` is moot."""
+    if edits.model != seen.model:
+        body = replace_value(body, "model", quote(seen.model), quote(edits.model))
+    limit = edits.max_output
+    if limit is not None:
+        if seen.max_output is None:
+            body = edit_members(body, {"max_tokens": b"%d" % limit})
+        elif limit < seen.max_output:
+            body = replace_value(body, "max_tokens", b"%d" % seen.max_output, b"%d" % limit)
+    if edits.remove_options:
+        body = edit_members(body, {"waypost": None})
+    if seen.task is not None or seen.combination_id is not None:
+        body = _without_own_metadata(body)
+    return body
+
+
+def _without_own_metadata(body: bytes) -> bytes:
+    """Anthropic refuses metadata that it does not know."""
+    metadata = decode(_METADATA, body).metadata or {}
+    rest = {name: raw for name, raw in metadata.items() if name not in OWN_METADATA}
+    return edit_members(body, {"metadata": msgspec.json.encode(rest) if rest else None})
+
+
+def glance_reply(body: bytes) -> ReplyGlance:
+    """Raises UpstreamFault if the body is no JSON object, or is an error under a status of success."""
+    try:
+        reply = decode_reply(_REPLY, body, "")
+    except ShapeError as error:
+        raise UpstreamFault(malformed(f"the answer is not a message: {error}")) from error
+    if reply.type == "error":
+        raise UpstreamFault(read_error_event(body))
+    return ReplyGlance(
+        None if reply.usage is None else read_usage(reply.usage),
+        None if reply.stop_reason is None else read_stop(reply.stop_reason, reply.stop_sequence),
+        reply.model,
+    )

@@ -1,0 +1,85 @@
+"""A whole message: JSON ⇄ the neutral reply."""
+
+import hashlib
+
+import msgspec
+from msgspec import Raw, Struct
+
+from waypost.conversation.blocks import Json
+from waypost.conversation.faults import UpstreamFault
+from waypost.conversation.reply import Choice, Reply
+from waypost.dialects.anthropic.blocks import read_blocks
+from waypost.dialects.anthropic.blocks_out import reply_block_out
+from waypost.dialects.anthropic.faults import malformed, read_error_event
+from waypost.dialects.anthropic.wire_json import ShapeError, check_text, decode
+from waypost.dialects.anthropic.words import NAME, WireUsage, read_stop, read_usage, stop_word, write_usage
+
+
+class _Message(Struct, frozen=True):
+    content: list[Raw] | None = None
+    type: str | None = None
+    id: str | None = None
+    model: str | None = None
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    usage: WireUsage | None = None
+
+
+_MESSAGE = msgspec.json.Decoder(_Message)
+_MEMBERS = msgspec.json.Decoder(dict[str, Raw])
+_NAMED = frozenset((*_Message.__struct_fields__, "role"))
+
+
+def read_reply(body: bytes) -> Reply:
+    """Raises UpstreamFault: MALFORMED, or the error that stands in the body."""
+    try:
+        check_text(body)
+        message = decode(_MESSAGE, body, "")
+        if message.type == "error":
+            raise UpstreamFault(read_error_event(body))
+        if message.content is None:
+            raise ShapeError("content: is missing")
+        blocks = read_blocks(message.content, "content")
+        members = decode(_MEMBERS, body, "")
+    except ShapeError as error:
+        raise UpstreamFault(malformed(f"the answer is not a message: {error}")) from error
+    stop = None if message.stop_reason is None else read_stop(message.stop_reason, message.stop_sequence)
+    return Reply(
+        dialect=NAME,
+        id=message.id,
+        model=message.model,
+        choices=(Choice(blocks, stop),),
+        usage=None if message.usage is None else read_usage(message.usage),
+        extra=tuple([(name, raw) for name, raw in members.items() if name not in _NAMED]),
+    )
+
+
+def write_reply(reply: Reply, request_model: str) -> bytes:
+    """Only the first choice can be carried: this protocol has one."""
+    choice = reply.choices[0] if reply.choices else Choice((), None)
+    stop = choice.stop
+    body: dict[str, object] = {
+        "id": message_id(reply.id, reply.model, reply.created),
+        "type": "message",
+        "role": "assistant",
+        "model": reply.model or request_model,
+        "content": [written for written in map(reply_block_out, choice.blocks) if written is not None],
+        "stop_reason": None if stop is None else stop_word(stop),
+        "stop_sequence": None if stop is None else stop.sequence,
+        "usage": write_usage(reply.usage),
+    }
+    if reply.dialect == NAME:
+        body.update(_own(reply.extra, body))
+    return msgspec.json.encode(body)
+
+
+def message_id(given: str | None, model: str | None, created: int | None) -> str:
+    """An id of this protocol's look, the same for the same answer."""
+    if given is not None and given.startswith("msg_"):
+        return given
+    seed = given or f"{model} {created}"
+    return "msg_" + hashlib.blake2s(seed.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def _own(extra: tuple[tuple[str, Json], ...], body: dict[str, object]) -> dict[str, Json]:
+    return {name: raw for name, raw in extra if name not in body}
