@@ -21,7 +21,7 @@ from waypost.conversation.blocks import (
     ToolCall,
     ToolResult,
 )
-from waypost.dialects.anthropic.wire_json import ShapeError, decode, text_of
+from waypost.dialects.anthropic.wire_json import ABSENT, ShapeError, decode, text_of, told
 from waypost.dialects.anthropic.words import NAME
 
 
@@ -45,7 +45,7 @@ class _Source(Struct, frozen=True):
     data: str | None = None
     url: str | None = None
     file_id: str | None = None
-    content: Raw | None = None
+    content: Raw = ABSENT
 
 
 class _Image(Struct, frozen=True):
@@ -68,13 +68,13 @@ class _Document(Struct, frozen=True):
 class _ToolUse(Struct, frozen=True):
     id: str
     name: str
-    input: Raw | None = None
+    input: Raw = ABSENT
     cache_control: WireCache | None = None
 
 
 class _ToolResult(Struct, frozen=True):
     tool_use_id: str
-    content: Raw | None = None
+    content: Raw = ABSENT
     is_error: bool | None = None
     cache_control: WireCache | None = None
 
@@ -158,9 +158,9 @@ def _document(raw: Raw, where: str) -> Block | None:
     )
 
 
-def _joined(content: Raw | None, where: str) -> str | None:
+def _joined(content: Raw, where: str) -> str | None:
     """The text of a document given in pieces; None if some piece is not text."""
-    if content is None:
+    if not told(content):
         raise ShapeError(f"{where}: is missing")
     texts: list[str] = []
     for block in read_content(content, where):
@@ -190,7 +190,7 @@ def _needed(value: str | None, where: str) -> str:
 
 def _tool_use(raw: Raw, where: str) -> Block:
     wire = decode(_TOOL_USE, raw, where)
-    arguments = "{}" if wire.input is None else text_of(wire.input)
+    arguments = text_of(wire.input) if told(wire.input) else "{}"
     return ToolCall(wire.id, wire.name, arguments, read_cache(wire.cache_control))
 
 
@@ -198,7 +198,7 @@ def _tool_result(raw: Raw, where: str) -> Block:
     wire = decode(_TOOL_RESULT, raw, where)
     return ToolResult(
         wire.tool_use_id,
-        () if wire.content is None else read_content(wire.content, f"{where}.content"),
+        read_content(wire.content, f"{where}.content") if told(wire.content) else (),
         wire.is_error,
         cache=read_cache(wire.cache_control),
     )

@@ -12,7 +12,7 @@ from waypost.conversation.faults import UpstreamFault
 from waypost.conversation.options import CallOptions
 from waypost.dialects.anthropic.faults import malformed, read_error_event
 from waypost.dialects.anthropic.request import OWN_METADATA
-from waypost.dialects.anthropic.wire_json import ShapeError
+from waypost.dialects.anthropic.wire_json import ABSENT, ShapeError, told
 from waypost.dialects.anthropic.wire_json import decode as decode_reply
 from waypost.dialects.anthropic.words import WireUsage, read_stop, read_usage
 from waypost.dialects.dialect import Edits, Glance, ReplyGlance
@@ -29,38 +29,38 @@ class _Kind(Struct, frozen=True):
 
 
 class _Config(Struct, frozen=True):
-    format: Raw | None = None
+    format: Raw = ABSENT
 
 
 class _Body(Struct, frozen=True):
     model: str
-    messages: Raw | None = None
+    messages: Raw = ABSENT
     max_tokens: int | None = None
     stream: bool | None = None
     tools: list[_Kind] | None = None
     thinking: _Kind | None = None
     output_config: _Config | None = None
-    output_format: Raw | None = None
+    output_format: Raw = ABSENT
     metadata: _Metadata | None = None
-    mcp_servers: Raw | None = None
-    container: Raw | None = None
-    thread: Raw | None = None
+    mcp_servers: Raw = ABSENT
+    container: Raw = ABSENT
+    thread: Raw = ABSENT
     waypost: CallOptions | None = None
 
 
 class _Source(Struct, frozen=True):
     type: str | None = None
-    content: Raw | None = None
+    content: Raw = ABSENT
 
 
 class _Part(Struct, frozen=True):
     type: str | None = None
-    source: Raw | None = None
-    content: Raw | None = None
+    source: Raw = ABSENT
+    content: Raw = ABSENT
 
 
 class _Message(Struct, frozen=True):
-    content: Raw | None = None
+    content: Raw = ABSENT
 
 
 class _Reply(Struct, frozen=True):
@@ -100,12 +100,12 @@ def glance(body: bytes) -> Glance:
     limit = seen.max_tokens
     if limit is not None and limit < 0:
         refuse("`max_tokens` is negative")
-    check_unique(body, _present(seen), None if seen.messages is None else bytes(seen.messages))
+    check_unique(body, _present(seen), bytes(seen.messages) if seen.messages else None)
     needs = _TOOLS if seen.tools else _NONE
     unbounded = False
-    if seen.thinking is not None or seen.output_config is not None or seen.output_format is not None:
+    if seen.thinking is not None or seen.output_config is not None or seen.output_format:
         needs = needs | _features(seen)
-    if seen.tools or seen.mcp_servers is not None or seen.container is not None or seen.thread is not None:
+    if seen.tools or seen.mcp_servers or seen.container or seen.thread:
         unbounded = _served(seen)
     if _may_hold_media(body):
         media = _media(seen.messages)
@@ -128,7 +128,7 @@ def glance(body: bytes) -> Glance:
 def _present(seen: _Body) -> tuple[bytes, ...]:
     """The members that a decision hangs on: none of them may be there twice."""
     names: tuple[bytes, ...] = _MODEL
-    if seen.messages is not None:
+    if seen.messages:
         names += (b'"messages"',)
     if seen.max_tokens is not None:
         names += (b'"max_tokens"',)
@@ -147,7 +147,7 @@ def _features(seen: _Body) -> frozenset[str]:
     features = set()
     if seen.thinking is not None and seen.thinking.type != "disabled":
         features.add("reasoning")
-    if seen.output_format is not None or (seen.output_config is not None and seen.output_config.format is not None):
+    if told(seen.output_format) or (seen.output_config is not None and told(seen.output_config.format)):
         features.add("structured")
     return frozenset(features)
 
@@ -155,7 +155,7 @@ def _features(seen: _Body) -> frozenset[str]:
 def _served(seen: _Body) -> bool:
     """Whether the provider may add to the input: its own tools (with prompts and results), its own state."""
     for member in (seen.mcp_servers, seen.container, seen.thread):
-        if member is not None and bytes(member) not in (b"null", b"[]"):
+        if told(member) and bytes(member) != b"[]":
             return True
     return any(tool.type is not None and tool.type != "custom" for tool in seen.tools or ())
 
@@ -166,12 +166,12 @@ def _may_hold_media(body: bytes) -> bool:
     return b"\\u00" in body and _ESCAPED_LETTER.search(body) is not None
 
 
-def _media(messages: Raw | None) -> frozenset[str]:
+def _media(messages: Raw) -> frozenset[str]:
     """The needs that the messages' media bring, and `_UNBOUNDED`; all of them if the messages can't be understood."""
     found: set[str] = set()
     try:
-        for message in _MESSAGES.decode(messages) if messages is not None else ():
-            if message.content is not None:
+        for message in _MESSAGES.decode(messages) if told(messages) else ():
+            if told(message.content):
                 _look(message.content, found, 1)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return frozenset(("images", "documents", _UNBOUNDED))
@@ -192,17 +192,17 @@ def _look(content: Raw, found: set[str], depth: int) -> None:
         elif part.type == "document":
             found.add("documents")
             _look_at_source(part.source, found, depth)
-        elif part.type == "tool_result" and part.content is not None:
+        elif part.type == "tool_result" and told(part.content):
             _look(part.content, found, depth + 1)
         elif part.type == "container_upload":
             found.add(_UNBOUNDED)
 
 
-def _look_at_source(source: Raw | None, found: set[str], depth: int) -> None:
-    if source is None:
+def _look_at_source(source: Raw, found: set[str], depth: int) -> None:
+    if not told(source):
         return
     kind = _SOURCE.decode(source)
-    if kind.type == "content" and kind.content is not None:
+    if kind.type == "content" and told(kind.content):
         _look(kind.content, found, depth + 1)
     elif kind.type not in ("base64", "text"):
         found.add(_UNBOUNDED)

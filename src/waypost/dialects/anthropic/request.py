@@ -21,7 +21,7 @@ from waypost.conversation.request import (
     Turn,
 )
 from waypost.dialects.anthropic.blocks import WireCache, read_cache, read_content
-from waypost.dialects.anthropic.wire_json import ShapeError, check_text, decode
+from waypost.dialects.anthropic.wire_json import ABSENT, ShapeError, check_text, decode, told
 from waypost.dialects.anthropic.words import NAME
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class _Thinking(Struct, frozen=True):
 
 class _Format(Struct, frozen=True):
     type: str
-    schema: Raw | None = None
+    schema: Raw = ABSENT
 
 
 class _Choice(Struct, frozen=True):
@@ -122,19 +122,19 @@ def _read(members: Members) -> Request:
 def _take(members: Members, name: str, decoder: "msgspec.json.Decoder[T]") -> T | None:
     """Removes and decodes a member; null says no more than absence does."""
     raw = members.pop(name, None)
-    if raw is None or bytes(raw) == b"null":
+    if raw is None or not told(raw):
         return None
     return decode(decoder, raw, name)
 
 
 def _rest(members: Members) -> tuple[tuple[str, Json], ...]:
-    return tuple([(name, raw) for name, raw in members.items() if bytes(raw) != b"null"])
+    return tuple([(name, raw) for name, raw in members.items() if told(raw)])
 
 
 def _turns(members: Members) -> tuple[Turn, ...]:
     turns: list[Turn] = []
     system = members.pop("system", None)
-    if system is not None and bytes(system) != b"null":
+    if system is not None and told(system):
         blocks = read_content(system, "system")
         if blocks:
             turns.append(Turn(Role.SYSTEM, blocks))
@@ -229,7 +229,7 @@ def _format(wire: _Format | None) -> OutputFormat | None:
         return None
     if wire.type != "json_schema":
         raise ShapeError("output_config.format.type: must be json_schema")
-    if wire.schema is None:
+    if not told(wire.schema):
         raise ShapeError("output_config.format.schema: is missing")
     return OutputFormat(schema=wire.schema)
 

@@ -22,7 +22,7 @@ from waypost.conversation.events import (
 from waypost.conversation.faults import Fault, FaultKind, UpstreamFault
 from waypost.dialects.anthropic.blocks import read_block
 from waypost.dialects.anthropic.faults import malformed, read_error_event
-from waypost.dialects.anthropic.wire_json import ShapeError, check_text, decode
+from waypost.dialects.anthropic.wire_json import ABSENT, ShapeError, check_text, decode, told
 from waypost.dialects.anthropic.words import WireUsage, merge_usage, read_stop, read_usage, started_usage
 from waypost.dialects.dialect import Seen
 from waypost.wire.frames import Frame
@@ -53,7 +53,7 @@ class _Delta(Struct, frozen=True):
     partial_json: str | None = None
     thinking: str | None = None
     signature: str | None = None
-    citation: Raw | None = None
+    citation: Raw = ABSENT
 
 
 class _BlockDelta(Struct, frozen=True):
@@ -232,7 +232,7 @@ class StreamReader:
             case "signature_delta" if isinstance(block, Thinking):
                 return [Delta(at, signature=delta.signature)] if delta.signature else []
             case "citations_delta" if isinstance(block, Text):
-                return [Delta(at, citation=delta.citation)] if delta.citation is not None else []
+                return [Delta(at, citation=delta.citation)] if told(delta.citation) else []
             case "text_delta" | "input_json_delta" | "thinking_delta" | "signature_delta" | "citations_delta":
                 raise ShapeError(f"delta.type: {delta.type} in a block of another kind")
             case _:

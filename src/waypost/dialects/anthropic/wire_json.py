@@ -7,6 +7,8 @@ from msgspec import Raw
 
 T = TypeVar("T")
 
+ABSENT = Raw()  # msgspec knows no optional Raw: the default of a member that may be missing
+
 
 class ShapeError(ValueError):
     """Not the protocol's shape. Its text names the place: "messages[0].content: Expected `str`, got `int`"."""
@@ -35,6 +37,11 @@ def check_text(body: bytes) -> None:
             body.decode()
         except UnicodeDecodeError as error:
             raise ShapeError(f"not valid UTF-8 (byte {error.start})") from error
+
+
+def told(raw: Raw) -> bool:
+    """Whether a member that may be missing is there, and not null."""
+    return len(raw) > 4 or (len(raw) > 0 and bytes(raw) != b"null")
 
 
 def text_of(raw: Raw) -> str:
