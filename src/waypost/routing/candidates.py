@@ -17,7 +17,7 @@ DEFAULT_CREDENTIAL = "default"
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
-    """`tier` 0: a target of the route; 1, 2, …: its fallbacks in order. `target`: which target of the plan it belongs to.
+    """`tier` 0: a target of the route; 1, 2, …: its fallbacks in order. `target`: which target of the plan it is of.
 
     `denied` is the operator's policy; `capabilities` and `context_window` None: not known. `target_key` and
     `credential_key` name its breakers.
@@ -48,7 +48,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """A route, or a target that was named directly (`route` None), ready to decide by.
 
     `id` is a hash of `statics`, the JSON object that records the plan once for all decisions made by it. The last
-    three members are what a decision comes to when nothing stands out, prepared.
+    three members prepare the common case: a call about which nothing stands out.
     """
 
     id: str
@@ -134,7 +134,7 @@ def compile_plan(
 
 
 def restore_plan(statics: bytes) -> Plan:
-    """A plan as a record tells it: enough to decide by again. Prices are only text there; bounds are in the decision."""
+    """A plan as a record tells it: enough to decide by again. Prices are text there; a decision records its bounds."""
     record = msgspec.json.decode(statics, type=PlanRecord)
     candidates = tuple(
         Candidate(

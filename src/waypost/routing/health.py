@@ -21,20 +21,18 @@ _SMOOTHING = 0.2
 
 
 class View(Struct, frozen=True, omit_defaults=True):
-    """A candidate's health as a decision saw it. `wait_s`: seconds until its breakers let a call pass; None: now.
+    """A candidate's health as a decision saw it.
 
-    `latency_ms` is the smoothed duration of its answers; None: none seen yet.
+    `wait_s`: seconds until its breakers let a call pass; `rate_wait_s`: until its provider's own rate has room; None:
+    now. `latency_ms` is the smoothed duration of its answers; None: none seen yet.
     """
 
     target: BreakerState = BreakerState.CLOSED
     credential: BreakerState = BreakerState.CLOSED
     pair: BreakerState = BreakerState.CLOSED
     wait_s: float | None = None
-    rate_room: bool = True
+    rate_wait_s: float | None = None
     latency_ms: float | None = None
-
-
-WELL = View()
 
 
 class Health:
@@ -58,9 +56,10 @@ class Health:
 
     def view(self, now_s: float) -> View:
         """Changes nothing."""
-        room = self.rate is None or self.rate.room(now_s) > 0
+        free_at = now_s if self.rate is None else self.rate.free_at(now_s)
+        rate_wait = free_at - now_s if free_at > now_s else None
         if self.is_well:
-            return WELL if room and self.latency_ms is None else View(rate_room=room, latency_ms=self.latency_ms)
+            return View(rate_wait_s=rate_wait, latency_ms=self.latency_ms)
         target, credential = self.target.view(now_s), self.credential.view(now_s)
         pair = None if self.pair is None else self.pair.view(now_s)
         waits = [view.opened_until for view in (target, credential, pair) if view and view.opened_until is not None]
@@ -69,12 +68,12 @@ class Health:
             credential.state,
             BreakerState.CLOSED if pair is None else pair.state,
             max(waits) - now_s if waits else None,
-            room,
+            rate_wait,
             self.latency_ms,
         )
 
     def admit(self, now_s: float, *, last_resort: bool = False) -> bool:
-        """Whether a call may go out now. Takes one call of the rate, and the probe of each breaker that is not closed."""
+        """Whether a call may go out now. Takes one call of the rate, and the probe of each breaker not closed."""
         if self.rate is not None and not self.rate.take(now_s):
             return False
         if self.is_well:

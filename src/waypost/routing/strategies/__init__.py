@@ -1,25 +1,29 @@
 """How targets are put in order. A strategy only orders: it does not retry, ask a breaker or classify an error.
 
-To add one: a file beside this one, a line in `STRATEGIES`, a value in `config.model.Strategy`, a case in its table test.
+To add one: a file beside this one, a line in `STRATEGIES`, a value in `config.model.Strategy`, a case in its table
+test.
 """
 
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Protocol
 
 from waypost.config.model import Strategy
+from waypost.routing.candidates import Candidate
+from waypost.routing.facts import Facts
 from waypost.routing.strategies.ordered import Ordered
 from waypost.routing.strategies.weighted import Weighted
 
 
 class Ordering(Protocol):
-    """Targets are given as their weights; the answers are positions in that sequence. All of `weights` are viable."""
+    """Each candidate given stands for one target of the route, and all of them are viable. `chance` is a seed."""
 
-    def order(self, weights: tuple[float, ...], seed: int) -> tuple[int, ...]:
-        """A permutation of the positions, best first; the same for the same arguments. Reads positions of `seed` < len."""
+    def order(self, candidates: Sequence[Candidate], call: Facts, chance: int) -> Sequence[Candidate]:
+        """A permutation, best first; the same for the same arguments. May read `uniform(chance, n)` for n < 1000."""
         ...
 
-    def shares(self, weights: tuple[float, ...]) -> tuple[float, ...]:
-        """The exact probability over all seeds with which `order` puts each position first. Sums to 1."""
+    def shares(self, candidates: Sequence[Candidate], call: Facts) -> Sequence[float]:
+        """The exact probability over all seeds with which `order` puts each candidate first. Sums to 1."""
         ...
 
 

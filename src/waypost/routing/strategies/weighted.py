@@ -1,35 +1,39 @@
 """Drawn one after the other, each with a probability proportional to its weight among those that are left.
 
-So a target's share of first places is its weight over the sum, and when it is left out the others' shares keep their
-proportions. A weight of 0 is never drawn: such targets come last, in configured order (and first only among themselves).
+So a target's share of first places is its weight over the sum, and when one is left out, the others' shares keep their
+proportions. A weight of 0 is never drawn: such targets come last, in configured order (first only among themselves).
 """
 
+from collections.abc import Sequence
+
+from waypost.routing.candidates import Candidate
 from waypost.routing.chance import uniform
+from waypost.routing.facts import Facts
 
 
 class Weighted:
     __slots__ = ()
 
-    def order(self, weights: tuple[float, ...], seed: int) -> tuple[int, ...]:
-        left = [position for position, weight in enumerate(weights) if weight > 0]
-        order: list[int] = []
+    def order(self, candidates: Sequence[Candidate], call: Facts, chance: int) -> Sequence[Candidate]:
+        left = [candidate for candidate in candidates if candidate.weight > 0]
+        order: list[Candidate] = []
         while len(left) > 1:
-            order.append(left.pop(_drawn([weights[position] for position in left], uniform(seed, len(order)))))
+            order.append(left.pop(_drawn(left, uniform(chance, len(order)))))
         order += left
-        order += [position for position, weight in enumerate(weights) if weight <= 0]
-        return tuple(order)
+        order += [candidate for candidate in candidates if candidate.weight <= 0]
+        return order
 
-    def shares(self, weights: tuple[float, ...]) -> tuple[float, ...]:
-        total = sum(weight for weight in weights if weight > 0)
+    def shares(self, candidates: Sequence[Candidate], call: Facts) -> Sequence[float]:
+        total = sum(candidate.weight for candidate in candidates if candidate.weight > 0)
         if total <= 0:
-            return (1.0, *(0.0 for _ in weights[1:])) if weights else ()
-        return tuple(max(weight, 0.0) / total for weight in weights)
+            return [1.0 if position == 0 else 0.0 for position in range(len(candidates))]
+        return [max(candidate.weight, 0.0) / total for candidate in candidates]
 
 
-def _drawn(weights: list[float], chance: float) -> int:
-    mark = chance * sum(weights)
-    for position, weight in enumerate(weights):
-        mark -= weight
-        if mark < 0:
+def _drawn(candidates: list[Candidate], mark: float) -> int:
+    left = mark * sum(candidate.weight for candidate in candidates)
+    for position, candidate in enumerate(candidates):
+        left -= candidate.weight
+        if left < 0:
             return position
-    return len(weights) - 1
+    return len(candidates) - 1
