@@ -1,0 +1,1 @@
+"""Doors: what listens, and what is served there. The only place that knows addresses of its own."""

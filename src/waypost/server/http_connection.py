@@ -1,0 +1,364 @@
+"""One caller's connection: feeds the request parser, starts one handler at a time, writes answers in order.
+
+Knows when a connection is waiting for what, and until when. Refuses to know what is said.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Sequence
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from waypost.wire.http1 import CONTINUE, LAST_CHUNK, Rejection, chunk, has_body, response_head
+from waypost.wire.http1_request import ReceivedRequest, RequestParser
+
+if TYPE_CHECKING:
+    from waypost.server.http import HttpServer
+
+WRITE_HIGH_WATER = 64 * 1024
+_COPY_LIMIT = 64 * 1024  # bodies larger than this go out beside their head, not copied behind it
+_LINGER_S = 5.0  # longest time for which a refused caller may go on sending before it reads its refusal
+_REFUSABLE = 256  # connections beyond the cap that are told so; further ones are cut without a word
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class ServerExchange(ReceivedRequest):
+    """Satisfies `wire.exchange.Exchange`."""
+
+    __slots__ = ("_chunked", "_connection", "_held", "_status", "done", "gone", "peer", "started", "task")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peer = ""
+        self.started = False
+        self.gone = False
+        self.done = False  # answered in full, or given up
+        self.task: asyncio.Task[None] | None = None
+        self._connection: Connection | None = None
+        self._held: bytes | None = None  # a head that waits for the first piece of its body
+        self._status = 200
+        self._chunked = False
+
+    def attach(self, connection: "Connection") -> None:
+        self._connection = connection
+        self.peer = connection.peer
+
+    def respond(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+        if self.started or self.done:
+            raise RuntimeError("this request has been answered")
+        head = response_head(status, headers)
+        connection = self._connection
+        if connection is None:
+            return
+        if status == 204:
+            tail = connection.tail(self, head) + "\r\n"
+        else:
+            tail = f"{connection.tail(self, head)}content-length: {len(body)}\r\n\r\n"
+        if not has_body(self.method, status):
+            body = b""
+        self.started = True
+        connection.write((head + tail).encode("latin-1"), body)
+        self._end(connection)
+
+    def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
+        if self.started or self.done:
+            raise RuntimeError("this request has been answered")
+        head = response_head(status, headers)
+        connection = self._connection
+        if connection is None:
+            return
+        self._status = status
+        self._chunked = self.chunkable and has_body(self.method, status)
+        if not self.chunkable:
+            self.keep_alive = False
+        tail = connection.tail(self, head)
+        framing = "transfer-encoding: chunked\r\n\r\n" if self._chunked else "\r\n"
+        self._held = f"{head}{tail}{framing}".encode("latin-1")
+
+    def send(self, data: bytes) -> None:
+        connection = self._connection
+        if connection is None or not data:
+            return
+        if self._chunked:
+            data = chunk(data)
+        elif not has_body(self.method, self._status):
+            data = b""
+        if self._held is not None:
+            data = self._held + data
+            self._held = None
+            self.started = True
+        elif not self.started:
+            raise RuntimeError("send before start")
+        connection.write(data, b"")
+
+    async def drain(self) -> None:
+        connection = self._connection
+        if connection is None:
+            if self.gone:
+                raise ConnectionAbortedError("the caller hung up")
+        elif connection.write_paused:
+            await connection.writable()
+
+    def finish(self) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        if not self.started and self._held is None:
+            raise RuntimeError("finish before start")
+        held, self._held = self._held or b"", None
+        self.started = True
+        if held or self._chunked:
+            connection.write(held + LAST_CHUNK if self._chunked else held, b"")
+        self._end(connection)
+
+    def abort(self) -> None:
+        connection = self._connection
+        if connection is not None:
+            self.leave()
+            connection.cut(reset=self.started and not self._chunked)
+
+    def leave(self) -> None:
+        """Parts with the connection: nothing more can be sent."""
+        self._connection = None
+        self._held = None
+        self.done = True
+
+    def _end(self, connection: "Connection") -> None:
+        self._connection = None
+        self.done = True
+        connection.answered(self)
+
+
+class Connection(asyncio.Protocol):
+    """Feeds, answers, times out. `deadline` (loop time) is when `expire` is due; the server's sweep looks at it."""
+
+    __slots__ = (
+        "_exchange",
+        "_lingering",
+        "_loop",
+        "_lost",
+        "_parser",
+        "_reading_paused",
+        "_server",
+        "_transport",
+        "_waiter",
+        "deadline",
+        "peer",
+        "write_paused",
+    )
+
+    def __init__(self, server: "HttpServer", loop: asyncio.AbstractEventLoop) -> None:
+        self._server = server
+        self._loop = loop
+        self._parser: RequestParser[ServerExchange] = RequestParser(server.limits, ServerExchange)
+        self._transport: Any = None
+        self._exchange: ServerExchange | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._lingering = False
+        self._lost = False
+        self._reading_paused = False
+        self.write_paused = False
+        self.deadline = inf
+        self.peer = ""
+
+    # ---- called by the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        name = transport.get_extra_info("peername")
+        self.peer = str(name[0]) if isinstance(name, tuple) else ""
+        self.deadline = self._loop.time() + self._server.settings.header_timeout_s
+        excess = self._server.admit(self)
+        if excess > _REFUSABLE:
+            self._transport.abort()
+        elif excess > 0:
+            self._refuse(Rejection(503, "too many connections"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._server.forget(self)
+        self._lost = True
+        self._parser.close()
+        self.deadline = inf
+        exchange = self._exchange
+        self._exchange = None
+        if exchange is not None:
+            exchange.gone = True
+            exchange.leave()
+            if exchange.task is not None:
+                exchange.task.cancel()
+        self._release()
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingering:
+            return
+        parser = self._parser
+        now = self._loop.time()
+        begun = parser.begun
+        parser.feed(data, now)
+        if self._exchange is not None or self.write_paused:
+            if parser.full:
+                self._pause_reading()
+        elif parser.ready or parser.fault is not None:
+            self._advance()
+        elif parser.in_body:
+            if parser.awaits_continue:
+                self._continue()
+            self.deadline = now + self._server.settings.body_timeout_s
+        elif not begun:
+            self.deadline = now + self._server.settings.header_timeout_s
+
+    def eof_received(self) -> bool:
+        return False  # a caller that closes its side has hung up: its call is cancelled at once
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        self.deadline = self._loop.time() + self._server.settings.write_stall_s
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        self._release()
+        if self._lingering:
+            self.deadline = self._loop.time() + _LINGER_S
+        elif self._exchange is None:
+            self._advance()
+        else:
+            self.deadline = inf
+
+    # ---- called by the exchange
+
+    def tail(self, exchange: ServerExchange, head: str) -> str:
+        """The header lines that belong to the connection. Decides whether it stays open after this answer."""
+        server = self._server
+        told = "\r\nconnection: close\r\n" in head
+        if exchange.keep_alive and not told and not server.draining:
+            return server.date_line if exchange.chunkable else server.date_line + "connection: keep-alive\r\n"
+        exchange.keep_alive = False
+        return server.date_line if told else server.date_line + "connection: close\r\n"
+
+    def write(self, head: bytes, body: bytes) -> None:
+        if len(body) > _COPY_LIMIT:
+            self._transport.writelines((head, body))
+        else:
+            self._transport.write(head + body if body else head)
+
+    async def writable(self) -> None:
+        if self._waiter is None:
+            self._waiter = self._loop.create_future()
+        await asyncio.shield(self._waiter)
+        if self._lost:
+            raise ConnectionAbortedError("the caller hung up or left its answer unread")
+
+    def answered(self, exchange: ServerExchange) -> None:
+        self._exchange = None
+        if exchange.keep_alive:
+            self._advance()
+        elif self._transport.can_write_eof():
+            self._close_soon()
+        else:
+            self._lingering = True
+            self._transport.close()
+
+    def cut(self, *, reset: bool) -> None:
+        """Ends the connection without a proper end. `reset`: its end alone would look like the end of the answer."""
+        self._exchange = None
+        raw = self._transport.get_extra_info("socket") if reset else None
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._transport.abort()
+
+    # ---- called by the server
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        if self.write_paused or self._lingering:
+            self._transport.abort()
+        elif self._exchange is not None:
+            self.deadline = inf
+        elif self._parser.in_body:
+            self._refuse(Rejection(408, "the request's body stopped coming"))
+        elif self._parser.begun:
+            self._refuse(Rejection(408, "the request's head took too long"))
+        else:
+            self._transport.close()
+
+    def close(self) -> None:
+        """Closes once what has been written is read."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    # ---- its parts
+
+    def _advance(self) -> None:
+        """Nothing is being answered: starts on the next request, or waits for one."""
+        parser = self._parser
+        if self.write_paused or self._lingering:
+            return
+        if parser.ready:
+            self._start(parser.ready.popleft())
+        elif parser.fault is not None:
+            self._refuse(parser.fault)
+        else:
+            self._await_request()
+
+    def _start(self, exchange: ServerExchange) -> None:
+        self.deadline = inf
+        self._exchange = exchange
+        exchange.attach(self)
+        self._server.serve(exchange)
+
+    def _await_request(self) -> None:
+        parser, settings = self._parser, self._server.settings
+        now = self._loop.time()
+        if self._reading_paused:
+            self._resume_reading(now)
+            return
+        if parser.in_body:
+            if parser.awaits_continue:
+                self._continue()
+            self.deadline = now + settings.body_timeout_s
+        else:
+            self.deadline = now + (settings.header_timeout_s if parser.begun else settings.keep_alive_s)
+
+    def _continue(self) -> None:
+        self._parser.awaits_continue = False
+        self._transport.write(CONTINUE)
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self, now: float) -> None:
+        """The requests read ahead have all been answered: reads what was held back, then the connection."""
+        self._reading_paused = False
+        self._transport.resume_reading()
+        self._parser.feed(b"", now)
+        self._advance()
+
+    def _refuse(self, rejection: Rejection) -> None:
+        """Answers what is not a request, and closes once its sender had a chance to read that."""
+        headers, body = self._server.error_body(rejection.status, rejection.message, rejection.path)
+        head = response_head(rejection.status, headers)
+        close = f"{self._server.date_line}connection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+        self._transport.write((head + close).encode("latin-1") + body)
+        self._close_soon()
+
+    def _close_soon(self) -> None:
+        """Closes our side and swallows what still comes: closing at once could reset it before the answer is read."""
+        self._lingering = True
+        if not self.write_paused:
+            self.deadline = self._loop.time() + _LINGER_S
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def _release(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

@@ -1,0 +1,1 @@
+"""Providers as Waypost reaches them: connections, credentials, catalogue. Knows no conversation."""

@@ -1,0 +1,198 @@
+"""One connection to a provider: writes a request, tells its answer as it arrives, and why it failed if it did.
+
+Knows bytes, deadlines and back-pressure; which connection serves which call is the pool's business.
+"""
+
+import asyncio
+from math import inf
+from typing import Any
+
+from waypost.conversation.faults import Fault, FaultKind, UpstreamFault, WaypostError
+from waypost.wire.http1_response import ResponseParser
+
+READ_HIGH_WATER = 64 * 1024
+_COPY_LIMIT = 64 * 1024
+
+
+class DeadlinePassed(WaypostError):  # noqa: N818  named for what happened, as all errors here
+    """The call's own deadline passed while a provider was being waited for."""
+
+
+class Stale(Exception):  # noqa: N818  never leaves the pool
+    """A connection that had been used before turned out to be dead before it gave an answer's first byte."""
+
+
+def fault(kind: FaultKind, message: str) -> UpstreamFault:
+    return UpstreamFault(Fault(kind=kind, message=message))
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """`deadline` (loop time) is when `expire` is due, inf while nothing is waited for."""
+
+    __slots__ = (
+        "_failure",
+        "_loop",
+        "_reading_paused",
+        "_stall_s",
+        "_total",
+        "_transport",
+        "_waiter",
+        "deadline",
+        "first_byte_at",
+        "idle",
+        "lost",
+        "on_lost",
+        "parser",
+        "reused",
+        "usable_until",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._transport: Any = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._failure: Exception | None = None
+        self._reading_paused = False
+        self._stall_s = inf
+        self._total = inf
+        self.parser = ResponseParser()
+        self.on_lost: Any = None  # the lane that keeps it
+        self.lost = False
+        self.reused = False
+        self.idle = False
+        self.deadline = inf
+        self.usable_until = inf  # while idle
+        self.first_byte_at = 0.0
+
+    # ---- called by the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        parser = self.parser
+        if not parser.begun:
+            self.first_byte_at = self._loop.time()
+        parser.feed(data)
+        if self.idle:
+            self._transport.abort()  # nothing was asked, and yet it speaks
+            return
+        if parser.fault is not None:
+            self.fail(fault(FaultKind.MALFORMED, f"the answer is not HTTP: {parser.fault}"))
+            return
+        if self._waiter is not None and parser.headed:
+            self._wake()
+        if parser.pending > READ_HIGH_WATER and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.lost = True
+        parser = self.parser
+        if not parser.end() and self._failure is None:
+            if not parser.begun:
+                self._failure = (
+                    Stale() if self.reused else fault(FaultKind.RESET, "the connection closed without an answer")
+                )
+            elif not parser.headed or error is not None:
+                self._failure = fault(FaultKind.RESET, "the connection was lost before the answer was whole")
+            else:
+                self._failure = fault(FaultKind.TRUNCATED, "the connection closed before the answer was whole")
+        parser.close()
+        self._wake()
+        if self.on_lost is not None:
+            self.on_lost.lose(self)
+
+    # ---- called by the pool
+
+    def begin(
+        self, head: bytes, body: bytes, head_only: bool, first_byte_s: float, stall_s: float, total: float
+    ) -> None:
+        """Sends a request. `total` is the call's deadline in loop time."""
+        self.idle = False
+        self.parser.expect(head_only=head_only)
+        self._stall_s = stall_s
+        self._total = total
+        self.deadline = min(self._loop.time() + first_byte_s, total)
+        if len(body) > _COPY_LIMIT:
+            self._transport.writelines((head, body))
+        else:
+            self._transport.write(head + body if body else head)
+
+    async def headed(self) -> None:
+        """Returns once status and headers are there. UpstreamFault, Stale, DeadlinePassed.
+
+        Cancelled, it cuts the connection, as does every wait here.
+        """
+        if not self.parser.headed:
+            await self._wait()
+        self.deadline = self._total
+
+    async def next(self) -> bytes:
+        """The next piece of the body, b"" at its end."""
+        parser = self.parser
+        while not parser.pending:
+            if parser.complete:
+                return b""
+            self.deadline = min(self._loop.time() + self._stall_s, self._total)
+            await self._wait()
+            self.deadline = self._total
+        data = parser.take()
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        return data
+
+    def rest(self) -> bool:
+        """The answer is done with: whether the connection may serve another."""
+        self.deadline = inf
+        parser = self.parser
+        if self.lost or not parser.complete or not parser.keep_alive or parser.surplus or parser.pending:
+            self.cut()
+            return False
+        self.reused = True
+        self.idle = True
+        return True
+
+    def expire(self, now: float) -> None:
+        """The deadline has passed."""
+        if self.parser.complete:
+            self.deadline = inf
+        elif now >= self._total:
+            self.fail(DeadlinePassed("the deadline of the call passed"))
+        elif not self.parser.headed:
+            self.fail(fault(FaultKind.FIRST_BYTE_TIMEOUT, "no answer in time"))
+        else:
+            self.fail(fault(FaultKind.STALL, "the answer stopped coming"))
+
+    def cut(self) -> None:
+        self.deadline = inf
+        if self._transport is not None:
+            self._transport.abort()
+
+    # ---- its parts
+
+    async def _wait(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._waiter = waiter = self._loop.create_future()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self.cut()
+            raise
+        finally:
+            self._waiter = None
+        if self._failure is not None:
+            raise self._failure
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        if self._failure is None:
+            self._failure = error
+        self.cut()
+        self._wake()

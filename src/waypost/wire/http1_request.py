@@ -1,0 +1,308 @@
+"""HTTP/1.1 requests, read (RFC 9112): bytes in, whole requests out. No socket, no clock, no answer.
+
+llhttp does the grammar (it refuses bare LF, folded lines, spaces before a colon, two framings in one head, repeated
+Content-Length). Added here is what it lets pass: versions other than 1.0 and 1.1, a missing or repeated Host, repeated
+Authorization, transfer codings other than `chunked`, CONNECT, fragments, and every bound on size.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from httptools import HttpParserError, HttpParserInvalidURLError, HttpParserUpgrade, HttpRequestParser, parse_url
+from msgspec import Struct
+
+from waypost.wire.http1 import Rejection
+
+MAX_AHEAD = 16  # whole requests that may wait unanswered on one connection
+_SLICE = 4096  # bytes judged at once: how far a bound can be overshot before it is noticed
+_UNREPEATABLE = frozenset(("host", "authorization"))
+
+
+class RequestLimits(Struct, frozen=True):
+    """In bytes: the request line and headers together; the body without its chunk framing."""
+
+    head: int
+    body: int
+
+
+class ReceivedRequest:
+    """One whole request, as `Exchange` describes it.
+
+    `keep_alive`: its sender means to go on using the connection. `chunkable`: its sender understands chunks.
+    """
+
+    __slots__ = ("body", "chunkable", "headers", "keep_alive", "method", "path", "query", "received_at")
+
+    def __init__(self) -> None:
+        self.method = ""
+        self.path = ""
+        self.query = ""
+        self.headers: dict[str, str] = {}
+        self.body = b""
+        self.keep_alive = False
+        self.chunkable = False
+        self.received_at = 0.0
+
+
+Request = TypeVar("Request", bound=ReceivedRequest)
+
+
+class RequestParser(Generic[Request]):
+    """Bytes of one connection → `ready`, the whole requests not yet taken, oldest first.
+
+    Once `fault` is set nothing more is read: the framing can't be trusted. Requests completed before it are still good.
+    `make` gives the empty object that a request is read into. Call `close` when the connection is gone.
+    """
+
+    __slots__ = (
+        "_body",
+        "_content_length",
+        "_head_bytes",
+        "_headers",
+        "_idle_bytes",
+        "_limits",
+        "_make",
+        "_now",
+        "_parser",
+        "_pieces",
+        "_received",
+        "_rest",
+        "_upgrade",
+        "_url",
+        "awaits_continue",
+        "begun",
+        "fault",
+        "in_body",
+        "ready",
+    )
+
+    def __init__(self, limits: RequestLimits, make: Callable[[], Request]) -> None:
+        self._limits = limits
+        self._make = make
+        self._parser: HttpRequestParser | None = HttpRequestParser(self)
+        self.ready: deque[Request] = deque()
+        self.fault: Rejection | None = None
+        self.begun = False  # part of a request has arrived, and not all of it
+        self.in_body = False
+        self.awaits_continue = False  # the sender holds its body back until it is told to go on
+        self._now = 0.0
+        self._rest = b""
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._head_bytes = 0  # of a head that is not whole yet
+        self._idle_bytes = 0  # of a body's framing since its last byte of content
+        self._upgrade = False
+        self._content_length = 0
+        self._received = 0
+        self._body = b""
+        self._pieces: bytearray | None = None
+
+    @property
+    def full(self) -> bool:
+        """Nothing more should be read from the connection until requests are taken."""
+        return len(self.ready) >= MAX_AHEAD or len(self._rest) > 0
+
+    def close(self) -> None:
+        self._parser = None
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Reads on. `now` is stamped on the requests that this data completes."""
+        if self._rest:
+            data = self._rest + data
+        self._rest = b""
+        if len(data) <= _SLICE:
+            self._feed(data, now)
+        else:
+            self._feed_sliced(data, now)
+
+    def _feed_sliced(self, data: bytes, now: float) -> None:
+        view = memoryview(data)
+        begin = 0
+        while begin < len(data) and self.fault is None:
+            if len(self.ready) >= MAX_AHEAD:
+                self._rest = data[begin:]
+                return
+            # the content of a body of known length holds no surprises: all of it at once
+            end = begin + max(_SLICE, self._content_length - self._received if self.in_body else 0)
+            self._feed(view[begin:end], now)
+            begin = end
+
+    def _feed(self, data: bytes | memoryview, now: float) -> None:
+        if self.fault is not None or self._parser is None:
+            return
+        self._now = now
+        known = len(self.ready)
+        received = self._received
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(bytes(data[upgrade.args[0] :]), now)
+            return
+        except HttpParserError as error:
+            self._fail(error)
+        if len(self.ready) > known:
+            return
+        if self.in_body:
+            self._bound_framing(len(data), received)
+        else:
+            self._bound_head(len(data))
+
+    def _bound_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > self._limits.head:
+            self._reject(431, "the request's head is too large")
+
+    def _bound_framing(self, size: int, received: int) -> None:
+        """Extensions and trailers of chunks mean nothing here, and so must not go on for ever."""
+        self._idle_bytes = self._idle_bytes + size if self._received == received else 0
+        if self._idle_bytes > self._limits.head + _SLICE:
+            self._reject(431, "the request's chunk framing is too large")
+
+    # ---- called by the parser
+
+    def on_message_begin(self) -> None:
+        self.begun = True
+
+    def on_url(self, url: bytes) -> None:
+        self._url = self._url + url if self._url else url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.in_body:
+            return  # a trailer: nobody asked for it
+        headers = self._headers
+        key = name.decode("latin-1").lower()
+        if key in headers:
+            if key in _UNREPEATABLE:
+                self._reject(400, f"the header {key} is given twice")
+                return
+            headers[key] += ", " + value.rstrip().decode("latin-1")
+        else:
+            headers[key] = value.rstrip().decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        assert parser is not None
+        headers = self._headers
+        version = parser.get_http_version()
+        path = self._path()
+        if version != "1.1" and version != "1.0":
+            self._stop(505, "only HTTP/1.0 and HTTP/1.1 are spoken here", path)
+        if "host" not in headers and version == "1.1":
+            self._stop(400, "the header host is missing", path)
+        if b"#" in self._url:
+            self._stop(400, "a request's target has no fragment", path)
+        if self._head_bytes and self._measure_head() > self._limits.head:
+            self._stop(431, "the request's head is too large", path)
+        if self.fault is not None:
+            self._stop(self.fault.status, self.fault.message, path)
+        if "transfer-encoding" in headers and (headers["transfer-encoding"].lower() != "chunked" or version == "1.0"):
+            self._stop(400, "the only transfer coding understood is chunked, in HTTP/1.1", path)
+        if "content-length" in headers:
+            self._content_length = int(headers["content-length"])
+            if self._content_length > self._limits.body:
+                self._stop(413, f"the body is larger than {self._limits.body} bytes", path)
+        if "expect" in headers and version == "1.1":
+            self._expect(headers, path)
+        if "upgrade" in headers:
+            self._upgrade = parser.should_upgrade()
+        if parser.get_method() == b"CONNECT":
+            self._stop(501, "CONNECT is not served", path)
+        self.in_body = True
+
+    def on_body(self, piece: bytes) -> None:
+        self._received += len(piece)
+        self.awaits_continue = False
+        if self._received > self._limits.body:
+            self._stop(413, f"the body is larger than {self._limits.body} bytes", self._path())
+        if not self._body:
+            self._body = piece
+        elif self._pieces is None:
+            self._pieces = bytearray(self._body)
+            self._pieces += piece
+        else:
+            self._pieces += piece
+
+    def on_message_complete(self) -> None:
+        if self._upgrade:
+            return
+        assert self._parser is not None
+        request = self._make()
+        request.method = self._parser.get_method().decode("latin-1")
+        request.path, _, request.query = self._target()
+        request.headers = self._headers
+        request.received_at = self._now
+        request.body = self._body if self._pieces is None else bytes(self._pieces)
+        request.keep_alive = self._parser.should_keep_alive()
+        request.chunkable = self._parser.get_http_version() == "1.1"
+        self.ready.append(request)
+        self._clear()
+
+    # ---- its parts
+
+    def _clear(self) -> None:
+        self.begun = False
+        self.in_body = False
+        self.awaits_continue = False
+        self._url = b""
+        self._headers = {}
+        self._head_bytes = 0
+        self._idle_bytes = 0
+        self._content_length = 0
+        self._received = 0
+        self._body = b""
+        self._pieces = None
+
+    def _target(self) -> tuple[str, str, str]:
+        """The request target, of whatever form, as path, "?" and query."""
+        text = self._url.decode("latin-1")
+        if not text.startswith("/") and text != "*":
+            parsed = parse_url(self._url)
+            text = (parsed.path or b"/").decode("latin-1")
+            if parsed.query is not None:
+                text += "?" + parsed.query.decode("latin-1")
+        return text.partition("?")
+
+    def _path(self) -> str:
+        try:
+            return self._target()[0]
+        except HttpParserInvalidURLError:
+            return ""
+
+    def _measure_head(self) -> int:
+        lines = sum([len(name) + len(value) + 4 for name, value in self._headers.items()])
+        return lines + len(self._url) + len("POST  HTTP/1.1\r\n\r\n")
+
+    def _expect(self, headers: dict[str, str], path: str) -> None:
+        if headers["expect"].lower() != "100-continue":
+            self._stop(417, "the only expectation understood is 100-continue", path)
+        self.awaits_continue = self._content_length > 0 or "transfer-encoding" in headers
+
+    def _ignore_upgrade(self, rest: bytes, now: float) -> None:
+        """The parser leaves the body of a request that asks for another protocol unread, yet to stay with HTTP/1.1 is
+        the answerer's right (RFC 9110, 7.8) and clients of HTTP/2 begin so: the head is read again without the wish."""
+        assert self._parser is not None
+        headers = self._headers
+        del headers["upgrade"]
+        head = [self._parser.get_method(), b" ", self._url, b" HTTP/1.1\r\n"]
+        head += [f"{name}: {value}\r\n".encode("latin-1") for name, value in headers.items()]
+        self._upgrade = False
+        self._clear()
+        self._parser = HttpRequestParser(self)
+        self._feed(b"".join((*head, b"\r\n")), now)
+        if rest:
+            self._feed(rest, now)
+
+    def _reject(self, status: int, message: str) -> None:
+        if self.fault is None:
+            self.fault = Rejection(status, message, self._path())
+
+    def _stop(self, status: int, message: str, path: str) -> None:
+        """Ends the reading from within a callback of the parser."""
+        self.fault = Rejection(status, message, path)
+        raise ValueError(message)
+
+    def _fail(self, error: HttpParserError) -> None:
+        if self.fault is None:
+            text = str(error)
+            self.fault = Rejection(505 if "HTTP version" in text else 400, text, self._path())

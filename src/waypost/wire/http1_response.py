@@ -1,0 +1,177 @@
+"""HTTP/1.1 answers, read (RFC 9112): bytes in, status, headers and pieces of a body out. No socket, no clock.
+
+llhttp does the grammar; added here is what it lets pass: odd versions and statuses, transfer codings other than
+`chunked`, protocol switches, bytes after the end, and every bound on size.
+"""
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+MAX_HEAD = 64 * 1024
+_MAX_INTERIM = 16  # 1xx answers before the real one
+_SLICE = 16 * 1024
+_BODILESS = (204, 304)
+
+
+class ResponseParser:
+    """Bytes of one connection → one answer at a time; `expect` makes it ready for the next.
+
+    `begun`: a byte of the answer has come. `headed`: status and headers are whole. `complete`: so is the body.
+    `fault` says why what came is not HTTP. `surplus`: something followed the answer, so the connection is used up.
+    `delimited_by_close`: only the end of the connection ends the body, so nobody can tell whether it is whole.
+    """
+
+    __slots__ = (
+        "_head_bytes",
+        "_headless_body",
+        "_interim",
+        "_interims",
+        "_parser",
+        "_pieces",
+        "begun",
+        "complete",
+        "delimited_by_close",
+        "fault",
+        "headed",
+        "headers",
+        "keep_alive",
+        "pending",
+        "status",
+        "surplus",
+    )
+
+    def __init__(self) -> None:
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+        self._pieces: list[bytes] = []
+        self.fault: str | None = None
+        self.surplus = False
+        self.complete = True
+        self.expect(head_only=False)
+
+    def expect(self, *, head_only: bool) -> None:
+        """A request has been sent. `head_only`: it was a HEAD, so its answer has no body."""
+        self._headless_body = head_only
+        self._head_bytes = 0
+        self._interim = False
+        self._interims = 0
+        self.begun = False
+        self.headed = False
+        self.complete = False
+        self.delimited_by_close = False
+        self.keep_alive = False
+        self.pending = 0  # bytes of the body that have not been taken
+        self.status = 0
+        self.headers: dict[str, str] = {}
+
+    def close(self) -> None:
+        self._parser = None
+
+    def feed(self, data: bytes) -> None:
+        if self.complete or self.fault is not None:
+            self.surplus = True
+            return
+        self.begun = True
+        if self.headed or len(data) <= _SLICE:
+            self._feed(data)
+            return
+        view = memoryview(data)
+        for begin in range(0, len(data), _SLICE):
+            self._feed(view[begin : begin + _SLICE])
+
+    def end(self) -> bool:
+        """The connection has closed: whether the answer is whole."""
+        if self.headed and self.delimited_by_close and self.fault is None:
+            self.complete = True
+        return self.complete
+
+    def take(self) -> bytes:
+        """What has come of the body since the last time; b"" if nothing has."""
+        pieces = self._pieces
+        self.pending = 0
+        if len(pieces) == 1:
+            return pieces.pop()
+        data = b"".join(pieces)
+        pieces.clear()
+        return data
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        parser = self._parser
+        if parser is None or self.fault is not None:
+            return
+        before = self.pending
+        try:
+            parser.feed_data(data)
+        except HttpParserUpgrade:
+            self.fault = "the server switched to another protocol"
+        except HttpParserError as error:
+            if self.complete:
+                self.surplus = True
+            elif self.fault is None:
+                self.fault = str(error)
+        if not self.complete and self.pending == before:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD and self.fault is None:
+                self.fault = f"more than {MAX_HEAD} bytes of head or framing"
+        else:
+            self._head_bytes = 0
+
+    # ---- called by the parser
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self.surplus = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.headed:
+            return  # a trailer, or what follows the answer
+        headers = self.headers
+        key = name.decode("latin-1").lower()
+        if key in headers:
+            headers[key] += ", " + value.rstrip().decode("latin-1")
+        else:
+            headers[key] = value.rstrip().decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        assert parser is not None
+        if self.headed:
+            raise ValueError("a second answer")
+        status = parser.get_status_code()
+        if status < 100 or status > 599:
+            self._stop(f"{status} is not a status")
+        if parser.get_http_version()[0] != "1":
+            self._stop("the server does not speak HTTP/1")
+        if status < 200:
+            self._interim = True
+            return
+        headers = self.headers
+        if "transfer-encoding" in headers:
+            if headers["transfer-encoding"].lower() != "chunked":
+                self._stop("a transfer coding other than chunked")
+        elif "content-length" not in headers and status not in _BODILESS:
+            self.delimited_by_close = True
+        self.status = status
+        self.keep_alive = parser.should_keep_alive()
+        self.headed = True
+        if self._headless_body:
+            # the parser can't be told that no body follows, so this connection ends here
+            self.keep_alive = False
+            self.complete = True
+
+    def on_body(self, piece: bytes) -> None:
+        if not self._headless_body:
+            self._pieces.append(piece)
+            self.pending += len(piece)
+
+    def on_message_complete(self) -> None:
+        if not self._interim:
+            self.complete = True
+            return
+        self._interim = False
+        self._interims += 1
+        self.headers = {}
+        if self._interims > _MAX_INTERIM:
+            self._stop("too many interim answers")
+
+    def _stop(self, reason: str) -> None:
+        self.fault = reason
+        raise ValueError(reason)
