@@ -1,4 +1,5 @@
-"""Everything a configuration can say, as frozen values. Read from YAML by `config/reader.py`; built into running parts by `app.py`.
+"""Everything a configuration can say, as frozen values. Read from YAML by `config/reader.py`; built into running
+parts by `app.py`.
 
 Durations are seconds, sizes bytes, money nano-dollars (1e-9 USD), prices nano-dollars per million tokens.
 `Secret` holds a reference or a literal that is resolved when a component is built, and never shows its value.
@@ -10,7 +11,9 @@ from msgspec import Struct
 
 
 class Secret:
-    """A value that must not be seen: `${NAME}`, `file:PATH` or a literal. `repr`, `str` and encoders show only its kind."""
+    """A value that must not be seen: `${NAME}`, `file:PATH` or a literal. `repr`, `str` and encoders show only its
+    kind.
+    """
 
     __slots__ = ("_source",)
 
@@ -23,7 +26,10 @@ class Secret:
         return self._source
 
     def __repr__(self) -> str:
-        return f"Secret({self._source if self._source.startswith('${') else 'file' if self._source.startswith('file:') else 'literal'})"
+        if self._source.startswith("file:"):
+            return "Secret(file)"
+        is_reference = self._source.startswith("${") and self._source.endswith("}")
+        return f"Secret({self._source})" if is_reference else "Secret(literal)"
 
     __str__ = __repr__
 
@@ -129,6 +135,10 @@ class Provider(Struct, frozen=True, kw_only=True):
     ca_file: str | None = None
     capabilities: frozenset[str] | None = None  # None: unknown, anything may be asked
 
+    def __repr__(self) -> str:
+        """Its name alone: headers, query and proxy may hold what must not be seen."""
+        return f"Provider({self.name!r}, kind={self.kind!r})"
+
 
 class Strategy(StrEnum):
     ORDERED = "ordered"
@@ -232,7 +242,9 @@ class Breaker(Struct, frozen=True, kw_only=True):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """A whole configuration. `revision` is a hash of its content, secrets' values excluded; `path` None: from the environment."""
+    """A whole configuration. `revision` is a hash of its content, secrets' values excluded; `path` None: from the
+    environment.
+    """
 
     revision: str
     path: str | None = None
@@ -246,6 +258,7 @@ class Config(Struct, frozen=True, kw_only=True):
     policy: Policy = Policy()
     breaker: Breaker = Breaker()
     ca_file: str | None = None
+    written: tuple[tuple[str, str], ...] = ()  # (path, text as written) wherever `${NAME}` was filled in
 
 
 class ProblemAt(Struct, frozen=True):

@@ -1,0 +1,212 @@
+"""The keys of a provider, in tables as those of `sections.py`."""
+
+from waypost.config.fields import Field, Kind, Reading, Section, list_of, map_of, read_section, section_kind, set_of
+from waypost.config.kinds import (
+    FLAG,
+    HEADER_NAME,
+    HEADER_VALUE,
+    MODEL_NAME,
+    PATH,
+    RATE,
+    REGION,
+    SECRET,
+    TEXT,
+    check_any_text,
+    check_header_name,
+    check_name,
+    choice,
+    money,
+    name_kind,
+    whole,
+)
+from waypost.config.model import Credential, PriceOverride, Provider, ProviderClass, Secret
+from waypost.config.urls import BASE_URL, PROXY
+from waypost.config.yaml_source import Node
+
+CAPABILITIES = ("tools", "images", "documents", "audio", "structured", "reasoning")
+QUIRKS = {
+    "cache_control": "Takes Anthropic's `cache_control` marks on content parts.",
+    "developer_role": "Takes the role `developer`; others are sent `system`.",
+    "reasoning_effort": "Takes `reasoning_effort`.",
+    "top_k": "Takes `top_k`.",
+}
+DIALECTS = ("openai_chat", "anthropic")
+_LATER = "this release serves openai_chat and anthropic only"
+LATER_DIALECTS = dict.fromkeys(("openai_responses", "gemini", "cohere", "bedrock"), _LATER)
+PRICE = money("dollars per million tokens", 1_000_000)
+
+PRICES = Section(
+    path="providers.NAME.prices.MODEL",
+    meaning='Dollars per million tokens, exact to nine decimals. MODEL is a model\'s name, or `"*"` for all others.',
+    struct=PriceOverride,
+    fields=(
+        Field(key="input", kind=PRICE, required=True, meaning="Uncached input."),
+        Field(key="output", kind=PRICE, required=True, meaning="Output."),
+        Field(key="cache_read", kind=PRICE, meaning="Input read from the provider's cache.", default="as `input`"),
+        Field(key="cache_write", kind=PRICE, meaning="Input written to the provider's cache.", default="as `input`"),
+        Field(key="reasoning", kind=PRICE, meaning="Reasoning, where it is told apart.", default="as `output`"),
+    ),
+)
+
+PROFILE = Section(
+    path="providers.NAME.profiles.PROFILE",
+    meaning="One of several logins of a provider. Calls are spread over them, and each has a breaker of its own.",
+    struct=Credential,
+    fields=(Field(key="api_key", kind=SECRET, required=True, meaning="This login's key."),),
+)
+
+
+def _read_profile(reading: Reading, node: Node, path: str) -> Secret | None:
+    secret: Secret | None = read_section(reading, node, path, PROFILE).get("api_key")
+    return secret
+
+
+PROVIDER = Section(
+    path="providers.NAME",
+    meaning="A provider that may be called. NAME is yours: it is what stands before the slash in `provider/model`.",
+    struct=Provider,
+    fields=(
+        Field(
+            key="kind",
+            kind=TEXT,
+            required=True,
+            meaning=(
+                "Its entry in the [catalogue](providers.md), which brings base URL, dialect, auth, class, "
+                "region and quirks."
+            ),
+        ),
+        Field(
+            key="base_url", kind=BASE_URL, meaning="What that vendor's own SDK takes as base URL.", default="the kind's"
+        ),
+        Field(
+            key="dialect",
+            kind=choice(DIALECTS, LATER_DIALECTS),
+            meaning=(
+                "The protocol to speak. One that is not the kind's own needs `base_url`, and brings the auth "
+                "of the vendor who invented it."
+            ),
+            default="the kind's",
+        ),
+        Field(
+            key="class",
+            attribute="provider_class",
+            kind=choice(tuple(ProviderClass)),
+            meaning=(
+                "Whether it runs with you or at a vendor; policies ask for it. `local` needs no key. Needed "
+                "where a local kind's `base_url` is not evidently yours."
+            ),
+            default="the kind's",
+        ),
+        Field(
+            key="region",
+            kind=REGION,
+            meaning=(
+                "Where calls are processed; policies ask for it. The kind's own holds for the kind's own "
+                "`base_url` only. Unknown is denied where a policy lists regions."
+            ),
+            default="the kind's",
+        ),
+        Field(
+            key="api_key",
+            kind=SECRET,
+            meaning="The key. A hosted provider at the kind's own address takes the usual variable if this is absent.",
+        ),
+        Field(
+            key="profiles",
+            attribute="credentials",
+            kind=map_of(Kind("`{api_key}`", _read_profile), check_name, "PROFILE"),
+            meaning="Several logins instead of `api_key`.",
+        ),
+        Field(
+            key="models",
+            kind=list_of(MODEL_NAME, unique=True),
+            meaning="The models it serves. A bare model name finds its provider through this list.",
+            default="any name may be asked for",
+        ),
+        Field(
+            key="prices",
+            kind=map_of(section_kind(PRICES), check_any_text, "MODEL"),
+            meaning="Prices that replace the price table's.",
+            default="the price table's",
+        ),
+        Field(
+            key="rate_limit",
+            kind=RATE,
+            meaning="Calls that may be started in a window, such as `1200/min`.",
+            default="none",
+        ),
+        Field(
+            key="headers",
+            kind=map_of(HEADER_VALUE, check_header_name, "header"),
+            meaning="Sent with every call, over the kind's own. `${NAME}` keeps a value out of the file.",
+        ),
+        Field(
+            key="query",
+            kind=map_of(HEADER_VALUE, check_any_text, "parameter"),
+            meaning="Query parameters of every call.",
+        ),
+        Field(
+            key="path",
+            kind=PATH,
+            meaning="Path appended to `base_url`; `{model}` is replaced.",
+            default="the dialect's",
+        ),
+        Field(
+            key="quirks",
+            kind=set_of(choice(tuple(QUIRKS))),
+            meaning="What its dialect can do beyond the common ground ([list](providers.md#quirks)).",
+            default="the kind's",
+        ),
+        Field(
+            key="max_output_field",
+            kind=choice(("max_tokens", "max_completion_tokens")),
+            meaning="The field that limits output tokens.",
+            default="the kind's",
+        ),
+        Field(
+            key="default_max_output",
+            kind=whole(1, 10_000_000),
+            meaning=(
+                "Output limit sent where the caller gives none and the dialect demands one, and assumed by budgets."
+            ),
+            default="the model's, if known, else 4096",
+        ),
+        Field(
+            key="count_tokens",
+            kind=FLAG,
+            meaning="Whether it serves `/v1/messages/count_tokens`.",
+            default="the kind's",
+        ),
+        Field(key="auth_header", kind=HEADER_NAME, meaning="The header that carries the key.", default="the kind's"),
+        Field(
+            key="auth_prefix",
+            kind=HEADER_VALUE,
+            meaning='What stands before the key in it, such as `"Bearer "`.',
+            default="the kind's",
+        ),
+        Field(
+            key="price_source",
+            kind=name_kind("a price table's provider"),
+            meaning="Its name in the price table.",
+            default="the kind's",
+        ),
+        Field(
+            key="capabilities",
+            kind=set_of(choice(CAPABILITIES)),
+            meaning="What its models can take; a call that needs more goes elsewhere.",
+            default="unknown: anything may be asked",
+        ),
+        Field(
+            key="proxy",
+            kind=PROXY,
+            meaning="`http://HOST:PORT` of a CONNECT proxy, or `none`.",
+            default="`HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` of the environment",
+        ),
+        Field(
+            key="ca_file",
+            kind=PATH,
+            meaning="PEM file of certificate authorities for this provider.",
+            default="the top-level `ca_file`",
+        ),
+    ),
+)
