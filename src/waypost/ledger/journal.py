@@ -1,0 +1,222 @@
+"""The journal: every call's entries, each in a single write to an append-only file. This is what survives `kill -9`.
+
+A write that returned is in the kernel's page cache and outlives the process; `fsync_s` says how soon it also outlives
+the machine. The journal knows nothing of databases: the mover reads its files and drops those no longer needed.
+A new segment starts with the calls that are still open, so an old one is never needed for them.
+
+All methods may be called from any thread; the mover's thread calls `retry`, `rotate` and `sync`.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+
+from waypost.ledger.errors import JournalUnavailable
+from waypost.ledger.records import Accepted, Ended, Planned, line
+from waypost.ledger.segments import FolderLock, create_segment
+
+Write = Callable[[int, bytes], int]
+
+DISK_FULL = "the disk is full"
+_MOST_REFUSED_WAITING = 10_000
+
+
+class Journal:
+    """Owns its folder: a second one on the same folder raises JournalOwned.
+
+    `fsync_s` 0 syncs every entry before the call goes on; otherwise `sync` is for a timer. `segment_bytes` and
+    `segment_s` say when a segment is full or old. `write` and `clock` (seconds, monotonic) are there to be replaced by
+    tests. Raises OSError if the folder can't be created or written.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        fsync_s: float = 1.0,
+        segment_bytes: int = 8 * 1024 * 1024,
+        segment_s: float = 60.0,
+        lock: FolderLock | None = None,
+        clock: Callable[[], float] = monotonic,
+        write: Write = os.write,
+        sync: Callable[[int], None] = os.fdatasync,
+    ) -> None:
+        self.folder = Path(folder)
+        self.fsync_s = fsync_s
+        self.error: str | None = None
+        self.entries = 0  # calls ended since the start, written or waiting: what the mover has to move
+        self.lost_refusals = 0
+        self._segment_bytes = segment_bytes
+        self._segment_s = segment_s
+        self._clock = clock
+        self._write = write
+        self._sync = sync
+        self._each = fsync_s <= 0
+        self._lock = Lock()
+        self._open: dict[str, bytes] = {}
+        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._retired: list[int] = []
+        self.sealed = self._torn = self._dirty = False
+        self._owner = lock or FolderLock(self.folder)
+        try:
+            self.segment, self._descriptor = create_segment(self.folder)
+        except OSError:
+            self._owner.close()
+            raise
+        self._size = 0
+        self._born = clock()
+
+    @property
+    def open_calls(self) -> int:
+        """Accepted and not ended."""
+        return len(self._open)
+
+    @property
+    def waiting(self) -> int:
+        """Entries that could not be written yet."""
+        return len(self._waiting)
+
+    def accept(self, entry: Accepted) -> None:
+        """Returns when the call is on record. Raises JournalUnavailable: then the call must not be served."""
+        text = line(entry)
+        with self._lock:
+            if self._waiting and not self._write_waiting():
+                raise JournalUnavailable(f"the journal can't be written: {self.error}")
+            if not self._append(text):
+                raise JournalUnavailable(f"the journal can't be written: {self.error}")
+            self._open[entry.id] = text
+
+    def end(self, entry: Ended) -> None:
+        """Never fails: what can't be written now waits in memory and is written as soon as it can be.
+
+        What waits is bounded by the calls that were open when writing failed; of calls that were never accepted
+        (refused ones) a bounded number waits, and the rest is counted in `lost_refusals`.
+        """
+        text = line(entry)
+        with self._lock:
+            if (not self._waiting or self._write_waiting()) and self._append(text):
+                self._open.pop(entry.id, None)
+                self.entries += 1
+            elif entry.id in self._open or len(self._waiting) < _MOST_REFUSED_WAITING:
+                self._waiting.append((entry.id, text))
+                self.entries += 1
+            else:
+                self.lost_refusals += 1
+
+    def plan(self, entry: Planned) -> None:
+        """Raises JournalUnavailable: a decision that can't be explained later is not to be acted on."""
+        with self._lock:
+            if not self._append(line(entry)):
+                raise JournalUnavailable(f"the journal can't be written: {self.error}")
+
+    def retry(self) -> bool:
+        """Tries to write what waits. True if nothing waits any more."""
+        with self._lock:
+            return not self._waiting or self._write_waiting()
+
+    def rotate(self, *, even_if_young: bool = False) -> None:
+        """Starts a new segment if the current one is old (or in any case) and holds something."""
+        with self._lock:
+            if self._size and (even_if_young or self._clock() - self._born >= self._segment_s):
+                self._rotate()
+
+    def sync(self) -> None:
+        """Brings what was written to the disk itself. Blocks for as long as that takes; other threads write on."""
+        with self._lock:
+            retired, self._retired = self._retired, []
+            current = os.dup(self._descriptor) if self._dirty and not self.sealed else None
+            self._dirty = False
+        for descriptor in [*retired, *([] if current is None else [current])]:
+            try:
+                self._sync(descriptor)
+            except OSError as error:
+                self.error = str(error)
+            finally:
+                os.close(descriptor)
+
+    def seal(self) -> None:
+        """Writes what waits if it can, syncs, and writes no more. The folder stays owned, for a last move."""
+        if self.sealed:
+            return
+        self.retry()
+        self.sync()
+        with self._lock:
+            self.sealed = True
+            os.close(self._descriptor)
+
+    def close(self) -> None:
+        """Seals the journal and gives the folder up."""
+        self.seal()
+        self._owner.close()
+
+    def _append(self, text: bytes) -> bool:
+        """One write. False, with nothing of it left in the file, if it could not be written whole."""
+        if self.sealed:
+            self.error = "it is closed"
+            return False
+        # Before the write and not after: the copies of open calls must include the one this entry is about.
+        if (self._size >= self._segment_bytes or self._torn) and not self._rotate() and self._torn:
+            return False
+        try:
+            written = self._write(self._descriptor, text)
+        except OSError as error:
+            self.error = str(error)
+        else:
+            if written == len(text):
+                self._size += written
+                self._dirty = True
+                self.error = None
+                return not self._each or self._sync_now()
+            self.error = DISK_FULL
+        self._cut()
+        return False
+
+    def _cut(self) -> None:
+        # A failed write may have left a part of the entry, and readers take whole lines for the truth.
+        try:
+            os.ftruncate(self._descriptor, self._size)
+        except OSError:
+            self._torn = True
+
+    def _sync_now(self) -> bool:
+        # The entry stays: a reader may have seen it. A refused call's end follows it, so it still has one row.
+        try:
+            self._sync(self._descriptor)
+        except OSError as error:
+            self.error = str(error)
+            return False
+        return True
+
+    def _write_waiting(self) -> bool:
+        while self._waiting:
+            call, text = self._waiting[0]
+            if not self._append(text):
+                return False
+            self._waiting.popleft()
+            self._open.pop(call, None)
+        return True
+
+    def _rotate(self) -> bool:
+        """Goes on in a new segment that starts with the calls still open; stays with the old one if that fails."""
+        try:
+            name, descriptor = create_segment(self.folder)
+        except OSError as error:
+            self.error = str(error)
+            return False
+        head = b"".join(self._open.values())
+        try:
+            whole = not head or self._write(descriptor, head) == len(head)
+        except OSError:
+            whole = False
+        if not whole:
+            os.close(descriptor)
+            (self.folder / name).unlink()
+            self.error = DISK_FULL
+            return False
+        self._retired.append(self._descriptor)
+        self.segment, self._descriptor, self._size, self._born = name, descriptor, len(head), self._clock()
+        self._torn = False
+        return True

@@ -1,0 +1,138 @@
+"""The entries of the journal, as values: what a call was when it was accepted, and what became of it.
+
+Knows the shape of one entry and its bytes (one line of JSON: an array whose first member names the kind). Knows
+nothing of files, databases or time. Times are Unix nanoseconds, latencies microseconds, money nano-dollars, prices
+nano-dollars per million tokens; None is unknown, never 0.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from msgspec import Raw, Struct, to_builtins
+from msgspec.json import Encoder
+
+Charge = tuple[str, int, int]  # (budget, start of its window in Unix seconds, nano-dollars)
+
+
+class Outcome(StrEnum):
+    """How a call, or one attempt of it, ended."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    TRUNCATED = "truncated"
+
+
+class Attempt(Struct, frozen=True, array_like=True, gc=False):
+    """One try at one provider. `profile` names the login, `error` is a fault's kind; latencies are microseconds."""
+
+    provider: str
+    model: str
+    profile: str | None
+    outcome: Outcome
+    error: str | None
+    status: int | None
+    first_byte_us: int | None
+    total_us: int
+
+
+class Accepted(Struct, frozen=True, array_like=True, gc=False, tag="a"):
+    """A call that Waypost took on. `reserved` is what its budgets hold for it: charged in full if no end follows."""
+
+    id: str
+    started_ns: int
+    key: str | None = None
+    team: str | None = None
+    tags: Mapping[str, str] = {}
+    task: str | None = None
+    route: str | None = None
+    revision: str = ""
+    dialect: str | None = None
+    reserved: tuple[Charge, ...] = ()
+
+
+class Ended(Struct, frozen=True, array_like=True, gc=False, tag="e"):
+    """All that is kept of a call. The members up to `dropped` are the columns of the table `calls`, in this order.
+
+    `price` is the price that was applied: kind of token → nano-dollars per million tokens (int) or anything that JSON
+    can say. `decision` is the JSON of the routing decision. `charges` are what each budget is charged. `bodies` are
+    the request's and the answer's text, only where a route stores them.
+    """
+
+    id: str
+    started_ns: int
+    key: str | None = None
+    team: str | None = None
+    tags: Mapping[str, str] = {}
+    task: str | None = None
+    route: str | None = None
+    revision: str = ""
+    dialect: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    profile: str | None = None
+    outcome: Outcome = Outcome.OK
+    error: str | None = None
+    status: int | None = None
+    stream: bool = False
+    input: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    output: int | None = None
+    reasoning: int | None = None
+    estimated: bool = False
+    price: Mapping[str, object] | Raw | None = None
+    cost_nano: int | None = None
+    first_byte_us: int | None = None
+    total_us: int | None = None
+    overhead_us: int | None = None
+    cache: str = "off"
+    decision: Raw | None = None
+    dropped: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    charges: tuple[Charge, ...] = ()
+    bodies: tuple[str | None, str | None] | None = None
+
+
+class Planned(Struct, frozen=True, array_like=True, gc=False, tag="p"):
+    """What all decisions made with one plan share. `id` is a hash of the content: writing it twice is harmless."""
+
+    id: str
+    revision: str
+    statics: Raw
+
+
+Entry = Accepted | Ended | Planned
+
+_encode = Encoder().encode
+
+
+def window_start(starts_at: float) -> int:
+    """The start of a budget's window as a charge names it: Unix seconds, 0 for a window that never ends."""
+    return 0 if starts_at == float("-inf") else int(starts_at)
+
+
+def line(entry: Entry) -> bytes:
+    """The entry as one line. A line break inside a raw member is white space of its JSON: a space replaces it."""
+    try:
+        text = _encode(entry)
+    except UnicodeEncodeError:
+        text = _encode(_encodable(to_builtins(entry)))
+    if b"\n" in text:
+        text = text.replace(b"\n", b" ")
+    return text + b"\n"
+
+
+def _encodable(value: object) -> object:
+    """The same with half surrogates replaced: text from outside must not cost a call its row."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case dict():
+            return {_encodable(name): _encodable(member) for name, member in value.items()}
+        case list() | tuple():
+            return [_encodable(member) for member in value]
+        case _:
+            return value
