@@ -147,7 +147,9 @@ def _candidate_text(candidate: Candidate, decision: Decision) -> str:
     tier = f" (fallback {candidate.tier})" if candidate.tier else ""
     weight = f" weight {candidate.weight:g}" if decision.strategy is Strategy.WEIGHTED and not candidate.tier else ""
     name = f"{candidate.target_key} [{candidate.credential}]{tier}{weight}"
-    return f"{name}: {decision.verdict(candidate.index).value} - {_reason(candidate, decision)}{first}{most}"
+    verdict = decision.verdict(candidate.index)
+    why = "" if verdict is Verdict.VIABLE else f" - {_reason(candidate, decision)}"
+    return f"{name}: {verdict.value}{why}{first}{most}"
 
 
 _TRIED = frozenset({Verdict.VIABLE, Verdict.LAST_RESORT})

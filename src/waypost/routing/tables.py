@@ -17,7 +17,8 @@ ANY = frozenset({"", "auto"})  # model names that leave the choice to the tasks 
 DEFAULT_TASK = "default"
 _MOST_DIRECT = 1024
 _LONGEST_NAME = 256
-_MOST_NAMES = 2_000
+_MOST_NAMES = 200  # comparing is slow, and a caller may err often
+_SHARED_START = 3
 
 
 class Found(Struct, frozen=True):
@@ -98,7 +99,7 @@ class Tables:
         if listing:
             choices = ", ".join(f"{provider}/{model}" for provider in listing)
             raise _unknown(model, f" More than one provider lists it: say which, as one of {choices}.")
-        raise _unknown(model, self._near(model, self._all_names()))
+        raise _unknown(model, self._near(model, self._all_names(model)))
 
     def _listing(self, model: str) -> list[str]:
         """Who lists a bare name: providers configured to; only where none is, those known to by the price table."""
@@ -108,10 +109,11 @@ class Tables:
     def _known(self, provider: Provider) -> frozenset[str]:
         return self._prices.names(provider.price_source) if provider.models is None else frozenset()
 
-    def _all_names(self) -> Iterable[str]:
+    def _all_names(self, model: str) -> Iterable[str]:
         yield from self.names()
+        start = model[:_SHARED_START].lower()
         for provider in self._config.providers:
-            yield from sorted(self._known(provider))
+            yield from sorted(name for name in self._known(provider) if name.startswith(start))
 
     def _near(self, model: str, names: Iterable[str]) -> str:
         from difflib import get_close_matches

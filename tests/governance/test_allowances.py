@@ -1,0 +1,182 @@
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from waypost.config.model import Budget, Match, Window
+from waypost.governance.allowances import (
+    Allowance,
+    Budgets,
+    Denied,
+    Reservations,
+    affordable,
+    reserve_all,
+)
+
+MINUTE = 60.0
+
+
+def reserved(outcome: Reservations | Denied) -> Reservations:
+    assert isinstance(outcome, Reservations)
+    return outcome
+
+
+def test_what_is_reserved_cannot_be_reserved_again_and_what_is_settled_is_spent() -> None:
+    allowance = Allowance("all", 100, Window.NONE)
+    held = reserved(reserve_all((allowance,), 70, 0))
+    assert reserve_all((allowance,), 31, 0) == Denied("all", 100, 0, 70, None)
+    assert affordable((allowance,), 0) == 30
+    assert held.settle(20, 0) == 0
+    assert (allowance.spent, allowance.reserved) == (20, 0)
+    assert affordable((allowance,), 0) == 80
+
+
+def test_a_released_reservation_leaves_no_trace() -> None:
+    allowance = Allowance("all", 100, Window.NONE)
+    reserved(reserve_all((allowance,), 70, 0)).release(0)
+    assert (allowance.spent, allowance.reserved) == (0, 0)
+
+
+def test_settling_twice_counts_once() -> None:
+    allowance = Allowance("all", 100, Window.NONE)
+    held = reserved(reserve_all((allowance,), 70, 0))
+    held.settle(20, 0)
+    assert not held.is_open
+    assert held.settle(90, 0) == 0
+    held.release(0)
+    assert (allowance.spent, allowance.reserved) == (20, 0)
+
+
+def test_a_provider_that_reports_more_than_the_bound_is_recorded_and_told() -> None:
+    allowance = Allowance("all", 100, Window.NONE)
+    assert reserved(reserve_all((allowance,), 10, 0)).settle(130, 0) == 120
+    assert allowance.spent == 130
+    assert affordable((allowance,), 0) == 0
+
+
+def test_a_group_is_reserved_whole_or_not_at_all() -> None:
+    wide, narrow = Allowance("wide", 100, Window.NONE), Allowance("narrow", 10, Window.NONE)
+    assert reserve_all((wide, narrow), 11, 0) == Denied("narrow", 10, 0, 0, None)
+    assert wide.reserved == 0
+    assert affordable((wide, narrow), 0) == 10
+    reserved(reserve_all((wide, narrow), 10, 0))
+    assert (wide.reserved, narrow.reserved) == (10, 10)
+
+
+def test_without_an_allowance_anything_goes() -> None:
+    assert affordable((), 0) is None
+    assert reserved(reserve_all((), 10**30, 0)).settle(5, 0) == 0
+
+
+def test_a_new_window_starts_empty_and_old_reservations_do_not_touch_it() -> None:
+    allowance = Allowance("all", 100, Window.MINUTE)
+    late = reserved(reserve_all((allowance,), 100, 59.0))
+    assert isinstance(reserve_all((allowance,), 1, 59.9), Denied)
+    current = reserved(reserve_all((allowance,), 60, 60.0))
+    late.settle(100, 61.0)
+    assert (allowance.spent, allowance.reserved) == (0, 60)
+    current.settle(50, 62.0)
+    assert (allowance.spent, allowance.reserved) == (50, 0)
+    assert allowance.view(62.0).resets_at == 120
+
+
+def test_a_clock_set_back_opens_no_window() -> None:
+    allowance = Allowance("all", 100, Window.MINUTE)
+    reserved(reserve_all((allowance,), 100, 130.0)).settle(100, 130.0)
+    assert affordable((allowance,), 50.0) == 0
+
+
+def test_spend_is_restored_for_the_current_window_only() -> None:
+    allowance = Allowance("all", 100, Window.MINUTE)
+    assert allowance.starts_at(95.0) == 60.0
+    allowance.restore(80, 95.0)
+    assert affordable((allowance,), 100.0) == 20
+    assert affordable((allowance,), 120.0) == 100
+
+
+BUDGETS = (
+    Budget(name="all", limit=1),
+    Budget(name="app", limit=1, match=Match(key="app")),
+    Budget(name="team", limit=1, match=Match(team="a")),
+    Budget(name="both", limit=1, match=Match(key="app", team="b")),
+    Budget(name="tagged", limit=1, match=Match(team="a", tags=(("env", "prod"), ("app", "x")))),
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "team", "tags", "names"),
+    [
+        (None, None, (), ["all"]),
+        ("app", None, (), ["all", "app"]),
+        ("app", "b", (("env", "prod"),), ["all", "app", "both"]),
+        ("other", "a", (("env", "prod"),), ["all", "team"]),
+        ("other", "a", (("app", "x"), ("env", "prod"), ("more", "1")), ["all", "team", "tagged"]),
+        (None, "b", (("env", "prod"), ("app", "x")), ["all"]),
+    ],
+)
+def test_budgets_count_the_calls_that_match(
+    key: str | None, team: str | None, tags: tuple[tuple[str, str], ...], names: list[str]
+) -> None:
+    budgets = Budgets(BUDGETS)
+    for _ in range(2):  # the second time from memory
+        assert [allowance.name for allowance in budgets.match(key, team, tags)] == names
+
+
+def test_a_reload_goes_on_counting_where_the_budget_is_the_same() -> None:
+    before = Budgets((Budget(name="a", limit=10), Budget(name="b", limit=10, window=Window.DAY)))
+    held = reserved(reserve_all(before.allowances, 5, 0))
+    after = Budgets((Budget(name="a", limit=4), Budget(name="b", limit=10, window=Window.HOUR)), before)
+    assert [(view.name, view.limit, view.reserved) for view in after.view(0)] == [("a", 4, 5), ("b", 10, 0)]
+    held.settle(3, 0)
+    assert [view.spent for view in after.view(0)] == [3, 0]
+
+
+def test_who_calls_is_remembered_within_bounds() -> None:
+    budgets = Budgets(BUDGETS)
+    for number in range(10_000):
+        budgets.match(f"key-{number}", None)
+    assert len(budgets._by_caller) <= 4096
+
+
+class AllowanceMachine(RuleBasedStateMachine):
+    """Any interleaving of reservations over overlapping limits and windows: never above a limit, never below nothing."""
+
+    held = Bundle("held")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.allowances = (
+            Allowance("m", 100, Window.MINUTE),
+            Allowance("h", 250, Window.HOUR),
+            Allowance("n", 900, Window.NONE),
+        )
+
+    @rule(passed=st.floats(0, 90))
+    def wait(self, passed: float) -> None:
+        self.now += passed
+
+    @rule(target=held, amount=st.integers(0, 120), which=st.sets(st.integers(0, 2)))
+    def reserve(self, amount: int, which: set[int]) -> tuple[Reservations | None, int]:
+        group = tuple(self.allowances[index] for index in sorted(which))
+        room = affordable(group, self.now)
+        outcome = reserve_all(group, amount, self.now)
+        assert isinstance(outcome, Reservations) == (room is None or amount <= room)
+        return (outcome, amount) if isinstance(outcome, Reservations) else (None, amount)
+
+    @rule(one=consumes(held), share=st.floats(0, 1))
+    def settle(self, one: tuple[Reservations | None, int], share: float) -> None:
+        outcome, amount = one
+        if outcome is not None:
+            assert outcome.settle(int(amount * share), self.now) == 0
+
+    @invariant()
+    def limits_hold(self) -> None:
+        for allowance in self.allowances:
+            view = allowance.view(self.now)
+            assert view.reserved >= 0
+            assert 0 <= view.spent + view.reserved <= view.limit
+
+
+TestAllowanceMachine = AllowanceMachine.TestCase
+TestAllowanceMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
