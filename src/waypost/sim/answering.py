@@ -3,7 +3,8 @@
 Knows both protocols' doors. Refuses to know sockets; chance and call numbers are arguments.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
@@ -221,7 +222,8 @@ def _ask(call: Call, speaker: Speaker) -> Asked:
 
 def _converse(call: Call, speaker: Speaker) -> list[Step]:
     asked = _ask(call, speaker)
-    question = speaker.read(asked.body, asked.model, call.script.strict, len(call.received.body))
+    with _any_shape():
+        question = speaker.read(asked.body, asked.model, call.script.strict, len(call.received.body))
     number = call.count(asked.sent_model)
     fault = _find_fault(call, asked, question.text, number)
     _check_length(asked, question, speaker)
@@ -231,7 +233,8 @@ def _converse(call: Call, speaker: Speaker) -> list[Step]:
         failed = _fail(call, speaker, fault, question)
         if failed is not None:
             return perform(failed, fault, _pace(call, asked, number, 0))
-    answer = compose_answer(question, call.seed)
+    with _any_shape():
+        answer = compose_answer(question, call.seed)
     tell_usage = fault is None or fault.kind is not FaultKind.NO_USAGE
     reply: Reply
     if question.stream:
@@ -243,10 +246,20 @@ def _converse(call: Call, speaker: Speaker) -> list[Step]:
     return perform(reply, fault, _pace(call, asked, number, answer.output_tokens))
 
 
+@contextmanager
+def _any_shape() -> Iterator[None]:
+    """A body may hold any JSON in any place; where no rule names what is wrong, that it is wrong must do."""
+    try:
+        yield
+    except (TypeError, AttributeError, KeyError, ValueError, OverflowError) as error:
+        raise Rejected(400, f"Invalid request: {type(error).__name__} while reading the body.") from None
+
+
 def _count(call: Call) -> list[Step]:
     asked = _ask(call, ANTHROPIC)
     size = len(call.received.body)
-    question = read_anthropic(asked.body, asked.model, strict=call.script.strict, size=size, count_only=True)
+    with _any_shape():
+        question = read_anthropic(asked.body, asked.model, strict=call.script.strict, size=size, count_only=True)
     number = call.count(asked.sent_model)
     fault = _find_fault(call, asked, question.text, number)
     reply = _whole(call, ANTHROPIC, 200, anthropic_write.write_count(question))

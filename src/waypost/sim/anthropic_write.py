@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from waypost.sim.anthropic_read import sign_thinking
+from waypost.sim.anthropic_messages import sign_thinking
 from waypost.sim.compose import encode_arguments
 from waypost.sim.exchange import Answer, Choice, Part, Question, Rejected, Stop, StreamEvent
 from waypost.sim.tokens import split_tokens

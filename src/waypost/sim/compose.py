@@ -42,7 +42,8 @@ def compose_answer(question: Question, seed: int) -> Answer:
 
 
 def _spoken_tokens(choice: Choice) -> int:
-    return count_tokens(choice.text) + count_tokens(choice.refusal or "") + sum(map(_call_tokens, choice.calls))
+    spoken = count_tokens(choice.text) + count_tokens(choice.refusal or "")
+    return spoken + sum(map(_call_tokens, choice.calls)) if choice.calls else spoken
 
 
 def _call_tokens(call: ToolCall) -> int:
@@ -112,9 +113,9 @@ def _words(drawn: bytes, count: int) -> str:
     count = min(count, MOST_WORDS)
     chosen: list[str] = []
     while len(chosen) < count:
-        chosen += [_WORDS[byte & 63] for byte in drawn]
+        chosen += [_WORDS[byte & 63] for byte in drawn[: count - len(chosen)]]
         drawn = drawn if len(chosen) >= count else draw(0, drawn.hex())
-    return " ".join(chosen[:count])
+    return " ".join(chosen)
 
 
 def _speaker(drawn: bytes) -> Callable[[], str]:

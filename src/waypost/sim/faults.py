@@ -1,6 +1,7 @@
 """What can be scripted to go wrong, how a call names it, and when it is due. What it does is in `perform`."""
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -73,6 +74,7 @@ class UnknownFault(ValueError):  # noqa: N818 - named for what was asked for
 
 
 _CALL = re.compile(r"([a-z0-9_]+)(?:\(([^()]*)\))?\Z")
+_SETTINGS = frozenset({"words", "refuse"})
 _MARKER = re.compile(r"\[\[sim:([^\[\]]{1,200})\]\]")
 
 
@@ -90,14 +92,16 @@ def read_markers(text: str) -> tuple[list[Fault], dict[str, str]]:
     settings: dict[str, str] = {}
     for marker in _MARKER.findall(text):
         name, equals, value = marker.partition("=")
-        if name in SETTINGS and (equals or name == "refuse"):
+        if name in _SETTINGS and (equals or name == "refuse"):
             settings[name] = value
         else:
             faults.append(parse_fault(marker))
     return faults, settings
 
 
-SETTINGS = frozenset({"words", "refuse"})
+def words_wanted(settings: Mapping[str, str]) -> int | None:
+    words = settings.get("words", "")
+    return int(words) if words.isascii() and words.isdigit() else None
 
 
 def parse_fault(call: str) -> Fault:

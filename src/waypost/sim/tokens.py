@@ -13,4 +13,4 @@ def split_tokens(text: str) -> list[str]:
 
 
 def count_tokens(text: str) -> int:
-    return len(_TOKEN.findall(text))
+    return len(_TOKEN.findall(text)) if text else 0
