@@ -61,6 +61,7 @@ class RequestParser(Generic[Request]):
         "_head_bytes",
         "_headers",
         "_idle_bytes",
+        "_joined",
         "_limits",
         "_make",
         "_now",
@@ -68,6 +69,7 @@ class RequestParser(Generic[Request]):
         "_pieces",
         "_received",
         "_rest",
+        "_slice",
         "_upgrade",
         "_url",
         "awaits_continue",
@@ -80,6 +82,7 @@ class RequestParser(Generic[Request]):
     def __init__(self, limits: RequestLimits, make: Callable[[], Request]) -> None:
         self._limits = limits
         self._make = make
+        self._slice = min(_SLICE, limits.head)
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self.ready: deque[Request] = deque()
         self.fault: Rejection | None = None
@@ -91,6 +94,7 @@ class RequestParser(Generic[Request]):
         self._url = b""
         self._headers: dict[str, str] = {}
         self._head_bytes = 0  # of a head that is not whole yet
+        self._joined = 0  # bytes of it that joining repeated headers has hidden
         self._idle_bytes = 0  # of a body's framing since its last byte of content
         self._upgrade = False
         self._content_length = 0
@@ -111,7 +115,7 @@ class RequestParser(Generic[Request]):
         if self._rest:
             data = self._rest + data
         self._rest = b""
-        if len(data) <= _SLICE:
+        if len(data) <= self._slice:
             self._feed(data, now)
         else:
             self._feed_sliced(data, now)
@@ -124,7 +128,7 @@ class RequestParser(Generic[Request]):
                 self._rest = data[begin:]
                 return
             # the content of a body of known length holds no surprises: all of it at once
-            end = begin + max(_SLICE, self._content_length - self._received if self.in_body else 0)
+            end = begin + max(self._slice, self._content_length - self._received if self.in_body else 0)
             self._feed(view[begin:end], now)
             begin = end
 
@@ -177,6 +181,7 @@ class RequestParser(Generic[Request]):
                 self._reject(400, f"the header {key} is given twice")
                 return
             headers[key] += ", " + value.rstrip().decode("latin-1")
+            self._joined += len(name) + 2
         else:
             headers[key] = value.rstrip().decode("latin-1")
 
@@ -247,6 +252,7 @@ class RequestParser(Generic[Request]):
         self._url = b""
         self._headers = {}
         self._head_bytes = 0
+        self._joined = 0
         self._idle_bytes = 0
         self._content_length = 0
         self._received = 0
@@ -271,7 +277,7 @@ class RequestParser(Generic[Request]):
 
     def _measure_head(self) -> int:
         lines = sum([len(name) + len(value) + 4 for name, value in self._headers.items()])
-        return lines + len(self._url) + len("POST  HTTP/1.1\r\n\r\n")
+        return lines + self._joined + len(self._url) + len("POST  HTTP/1.1\r\n\r\n")
 
     def _expect(self, headers: dict[str, str], path: str) -> None:
         if headers["expect"].lower() != "100-continue":
