@@ -59,9 +59,10 @@ class Reading:
     def path_of_item(self, path: str, value: object) -> str:
         return self._items.get((path, value), path)
 
-    def any_below(self, path: str) -> bool:
-        """Whether the file says anything below this path: items that were read badly included."""
-        return any(marked.startswith((f"{path}.", f"{path}[")) for marked in self._marks)
+    def is_good(self, path: str) -> bool:
+        """Whether nothing has been reported at this path or below it."""
+        below = (f"{path}.", f"{path}[")
+        return not any(one.path == path or one.path.startswith(below) for _, _, one in self.problems)
 
     @staticmethod
     def path_below(path: str, key: str) -> str:

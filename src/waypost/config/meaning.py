@@ -44,7 +44,7 @@ def _make_route(reading: Reading, name: str, values: dict[str, Any], known: Know
     path = reading.path_below("routes", name)
     if "targets" not in values:
         return None
-    if not values["targets"] and not reading.any_below(f"{path}.targets"):
+    if not values["targets"] and reading.is_good(f"{path}.targets"):
         reading.report(f"{path}.targets", "needs at least one target")
     for member in ("targets", "fallbacks"):
         _check_targets(reading, values.get(member, ()), known)

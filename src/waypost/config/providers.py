@@ -117,7 +117,7 @@ def _credentials(
     if reading.knows(f"{path}.api_key") and reading.knows(f"{path}.profiles"):
         reading.report(f"{path}.profiles", "api_key or profiles, not both")
     if reading.knows(f"{path}.profiles"):
-        if not values.get("credentials"):
+        if not values.get("credentials") and reading.is_good(f"{path}.profiles"):
             reading.report(f"{path}.profiles", "needs at least one profile")
         return tuple(Credential(name=name, api_key=secret) for name, secret in values.get("credentials", ()))
     if reading.knows(f"{path}.api_key"):
