@@ -8,7 +8,7 @@ from waypost.governance.allowances import (
     Allowance,
     Budgets,
     Denied,
-    Reservations,
+    Reservation,
     affordable,
     reserve_all,
 )
@@ -16,8 +16,8 @@ from waypost.governance.allowances import (
 MINUTE = 60.0
 
 
-def reserved(outcome: Reservations | Denied) -> Reservations:
-    assert isinstance(outcome, Reservations)
+def reserved(outcome: Reservation | Denied) -> Reservation:
+    assert isinstance(outcome, Reservation)
     return outcome
 
 
@@ -35,6 +35,16 @@ def test_a_released_reservation_leaves_no_trace() -> None:
     allowance = Allowance("all", 100, Window.NONE)
     reserved(reserve_all((allowance,), 70, 0)).release(0)
     assert (allowance.spent, allowance.reserved) == (0, 0)
+
+
+def test_a_reservation_tells_what_it_holds_and_what_more_would_fit() -> None:
+    wide, minute = Allowance("wide", 100, Window.NONE), Allowance("minute", 90, Window.MINUTE)
+    held = reserved(reserve_all((wide, minute), 30, 70.0))
+    assert held.charges() == (("wide", 0, 30), ("minute", 60, 30))
+    assert held.room(119.0) == 60
+    assert held.room(120.0) == 0, "the minute is over: what it had left is not known any more"
+    held.settle(0, 120.0)
+    assert (held.charges(), held.room(120.0)) == ((), 0)
 
 
 def test_settling_twice_counts_once() -> None:
@@ -139,33 +149,30 @@ def test_who_calls_is_remembered_within_bounds() -> None:
 
 
 class AllowanceMachine(RuleBasedStateMachine):
-    """Any interleaving of reservations over overlapping limits and windows: never above a limit, never below nothing."""
+    """Any interleaving of reservations over overlapping limits and windows: never above a limit, never below 0."""
 
     held = Bundle("held")
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.allowances = (
-            Allowance("m", 100, Window.MINUTE),
-            Allowance("h", 250, Window.HOUR),
-            Allowance("n", 900, Window.NONE),
-        )
+        limits = (("m", 100, Window.MINUTE), ("h", 250, Window.HOUR), ("n", 900, Window.NONE))
+        self.allowances = tuple(Allowance(*limit) for limit in limits)
 
     @rule(passed=st.floats(0, 90))
     def wait(self, passed: float) -> None:
         self.now += passed
 
     @rule(target=held, amount=st.integers(0, 120), which=st.sets(st.integers(0, 2)))
-    def reserve(self, amount: int, which: set[int]) -> tuple[Reservations | None, int]:
+    def reserve(self, amount: int, which: set[int]) -> tuple[Reservation | None, int]:
         group = tuple(self.allowances[index] for index in sorted(which))
         room = affordable(group, self.now)
         outcome = reserve_all(group, amount, self.now)
-        assert isinstance(outcome, Reservations) == (room is None or amount <= room)
-        return (outcome, amount) if isinstance(outcome, Reservations) else (None, amount)
+        assert isinstance(outcome, Reservation) == (room is None or amount <= room)
+        return (outcome, amount) if isinstance(outcome, Reservation) else (None, amount)
 
     @rule(one=consumes(held), share=st.floats(0, 1))
-    def settle(self, one: tuple[Reservations | None, int], share: float) -> None:
+    def settle(self, one: tuple[Reservation | None, int], share: float) -> None:
         outcome, amount = one
         if outcome is not None:
             assert outcome.settle(int(amount * share), self.now) == 0

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,11 +51,15 @@ def test_the_tier_of_the_whole_input_applies_to_every_token() -> None:
     assert cost(TIERED, Usage(input=201, output=1_000_000)) == cost(CHEAP, Usage(input=201, output=1_000_000))
 
 
-prices = st.builds(
-    lambda units, tiers: Price(*units, tiers=tuple((start, Price(*flat)) for start, flat in sorted(tiers.items()))),
-    st.tuples(*[st.integers(0, 10**10)] * 9),
-    st.dictionaries(st.integers(0, 3000), st.tuples(*[st.integers(0, 10**10)] * 9), max_size=2),
-)
+units = st.tuples(*[st.integers(0, 10**10)] * 9)
+
+
+def tiered(base: tuple[int, ...], tiers: dict[int, tuple[int, ...]]) -> Price:
+    above = [[start, each] for start, each in sorted(tiers.items())]
+    return msgspec.convert([*base, above], Price)
+
+
+prices = st.builds(tiered, units, st.dictionaries(st.integers(0, 3000), units, max_size=2))
 
 
 @given(prices, st.data())

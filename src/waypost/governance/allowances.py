@@ -82,7 +82,7 @@ class Allowance:
         return Denied(self.name, self.limit, self.spent, self.reserved, _whole(self._ends))
 
 
-class Reservations:
+class Reservation:
     """An amount held in some allowances until it is settled or released, exactly once; a second time does nothing."""
 
     __slots__ = ("_allowances", "_starts", "amount")
@@ -111,12 +111,27 @@ class Reservations:
         was_open, self._allowances = bool(self._allowances), ()
         return actual - amount if was_open and actual > amount else 0
 
+    def room(self, now_s: float) -> int:
+        """How much more than `amount` would fit every limit; 0 once a window that it was made in is over."""
+        rooms = [
+            allowance.room(now_s) if now_s < allowance._ends and allowance._starts == start else 0
+            for allowance, start in zip(self._allowances, self._starts, strict=False)
+        ]
+        return min(rooms, default=0)
+
+    def charges(self) -> tuple[tuple[str, int, int], ...]:
+        """(allowance, start of the window in seconds since 1970 or 0 where it never ends, amount), for the record."""
+        return tuple(
+            (allowance.name, _whole(start) or 0, self.amount)
+            for allowance, start in zip(self._allowances, self._starts, strict=False)
+        )
+
     def release(self, now_s: float) -> None:
         """Gives the whole amount back: nothing was spent."""
         self.settle(0, now_s)
 
 
-def reserve_all(allowances: Sequence[Allowance], amount: int, now_s: float) -> Reservations | Denied:
+def reserve_all(allowances: Sequence[Allowance], amount: int, now_s: float) -> Reservation | Denied:
     """Holds `amount` in every allowance, or in none of them and tells the first in which it did not fit."""
     for allowance in allowances:
         if now_s >= allowance._ends:
@@ -125,7 +140,7 @@ def reserve_all(allowances: Sequence[Allowance], amount: int, now_s: float) -> R
             return allowance.denied()
     for allowance in allowances:
         allowance.reserved += amount
-    return Reservations(allowances, amount)
+    return Reservation(allowances, amount)
 
 
 def affordable(allowances: Sequence[Allowance], now_s: float) -> int | None:

@@ -7,7 +7,7 @@ What is known before a call comes is here: names, prices, what the operator's po
 from hashlib import blake2b
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from waypost.config.model import Policy, Provider, Route, Strategy, TargetRef
 from waypost.governance.policy import Author, Denial, denial
@@ -61,6 +61,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     capabilities: frozenset[str] | None  # that all candidates are known to have; None: nobody's are known
     any_denied: bool
     single_order: tuple[int, ...] | None  # the order, where strategy and credentials leave no choice
+
+    @property
+    def raw_statics(self) -> Raw:
+        """`statics` to be put into other JSON as it is."""
+        return Raw(self.statics)
 
 
 class CandidateRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
