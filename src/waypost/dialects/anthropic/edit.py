@@ -1,9 +1,7 @@
 """A request that is relayed: what a decision must know of it, and the few changes made to its bytes.
 
-Nothing here decodes what it need not: messages are looked into only when their bytes say that media may be there.
+Of the messages only the kinds of their parts are looked at; the rest of the body stays unread.
 """
-
-import re
 
 import msgspec
 from msgspec import Raw, Struct
@@ -60,7 +58,7 @@ class _Part(Struct, frozen=True):
 
 
 class _Message(Struct, frozen=True):
-    content: Raw = ABSENT
+    content: str | list[_Part] | None = None
 
 
 class _Reply(Struct, frozen=True):
@@ -85,11 +83,10 @@ _METADATA = msgspec.json.Decoder(_WithMetadata)
 _NONE: frozenset[str] = frozenset()
 _TOOLS = frozenset(("tools",))
 _MODEL = (b'"model"',)
-# Every kind of part that matters has one of these words as its type, unless a letter of it is spelt as an escape.
-_MEDIA = (b'"image"', b'"document"', b'"container_upload"')
-_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 _UNBOUNDED = "unbounded"
+_ONLY_UNBOUNDED = frozenset((_UNBOUNDED,))
 _DEEPEST = 4  # a document made of content within a tool result within a message
+_LARGE = 4096  # bytes, from which on it pays not to search the messages for names
 
 
 def glance(body: bytes) -> Glance:
@@ -100,17 +97,18 @@ def glance(body: bytes) -> Glance:
     limit = seen.max_tokens
     if limit is not None and limit < 0:
         refuse("`max_tokens` is negative")
-    check_unique(body, _present(seen), bytes(seen.messages) if seen.messages else None)
+    large = len(body) > _LARGE and seen.messages
+    check_unique(body, _present(seen), bytes(seen.messages) if large else None)
     needs = _TOOLS if seen.tools else _NONE
     unbounded = False
     if seen.thinking is not None or seen.output_config is not None or seen.output_format:
         needs = needs | _features(seen)
     if seen.tools or seen.mcp_servers or seen.container or seen.thread:
         unbounded = _served(seen)
-    if _may_hold_media(body):
-        media = _media(seen.messages)
+    media = _media(seen.messages)
+    if media:
         unbounded = unbounded or _UNBOUNDED in media
-        needs = needs | (media - {_UNBOUNDED})
+        needs = needs | (media - _ONLY_UNBOUNDED)
     metadata = seen.metadata
     return Glance(
         model=seen.model,
@@ -160,52 +158,51 @@ def _served(seen: _Body) -> bool:
     return any(tool.type is not None and tool.type != "custom" for tool in seen.tools or ())
 
 
-def _may_hold_media(body: bytes) -> bool:
-    if any(word in body for word in _MEDIA):
-        return True
-    return b"\\u00" in body and _ESCAPED_LETTER.search(body) is not None
-
-
 def _media(messages: Raw) -> frozenset[str]:
-    """The needs that the messages' media bring, and `_UNBOUNDED`; all of them if the messages can't be understood."""
-    found: set[str] = set()
+    """The needs that the messages' media bring, and `_UNBOUNDED`: also if the messages can't be understood."""
+    found: set[str] | None = None
     try:
-        for message in _MESSAGES.decode(messages) if told(messages) else ():
-            if told(message.content):
-                _look(message.content, found, 1)
+        for message in _MESSAGES.decode(messages) if messages else ():
+            content = message.content
+            if content is not None and not isinstance(content, str):
+                found = set() if found is None else found
+                _look(content, found, 1)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return frozenset(("images", "documents", _UNBOUNDED))
-    return frozenset(found)
+        return _ONLY_UNBOUNDED
+    return frozenset(found) if found else _NONE
 
 
-def _look(content: Raw, found: set[str], depth: int) -> None:
-    parts = _PARTS.decode(content)
-    if isinstance(parts, str):
-        return
+def _look(parts: list[_Part], found: set[str], depth: int) -> None:
+    """A picture's or a PDF's tokens have nothing to do with its bytes: any but plain text may be more."""
     if depth > _DEEPEST:
         found.add(_UNBOUNDED)
         return
     for part in parts:
-        if part.type == "image":
+        kind = part.type
+        if kind == "image":
             found.add("images")
-            _look_at_source(part.source, found, depth)
-        elif part.type == "document":
+            found.add(_UNBOUNDED)
+        elif kind == "document":
             found.add("documents")
-            _look_at_source(part.source, found, depth)
-        elif part.type == "tool_result" and told(part.content):
-            _look(part.content, found, depth + 1)
-        elif part.type == "container_upload":
+            _look_at_document(part.source, found, depth)
+        elif kind == "tool_result":
+            _look_into(part.content, found, depth)
+        elif kind == "container_upload":
             found.add(_UNBOUNDED)
 
 
-def _look_at_source(source: Raw, found: set[str], depth: int) -> None:
-    if not told(source):
-        return
-    kind = _SOURCE.decode(source)
-    if kind.type == "content" and told(kind.content):
-        _look(kind.content, found, depth + 1)
-    elif kind.type not in ("base64", "text"):
+def _look_at_document(source: Raw, found: set[str], depth: int) -> None:
+    kind = _SOURCE.decode(source) if told(source) else _Source()
+    if kind.type == "content":
+        _look_into(kind.content, found, depth)
+    elif kind.type != "text":
         found.add(_UNBOUNDED)
+
+
+def _look_into(content: Raw, found: set[str], depth: int) -> None:
+    parts = _PARTS.decode(content) if told(content) else ""
+    if not isinstance(parts, str):
+        _look(parts, found, depth + 1)
 
 
 def edit(body: bytes, seen: Glance, edits: Edits) -> bytes:
