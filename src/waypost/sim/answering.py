@@ -3,9 +3,8 @@
 Knows both protocols' doors. Refuses to know sockets; chance and call numbers are arguments.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -25,6 +24,7 @@ from waypost.sim.script import Model, Script, listed_models, model_of
 
 CREATED = 1_750_000_000  # when every answer says it was made: answers must not depend on a clock
 _JSON = b"application/json"
+_Made = TypeVar("_Made")
 _BAD_GATEWAY = (
     b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><h1>502 Bad Gateway</h1></body>\r\n</html>\r\n"
 )
@@ -222,8 +222,8 @@ def _ask(call: Call, speaker: Speaker) -> Asked:
 
 def _converse(call: Call, speaker: Speaker) -> list[Step]:
     asked = _ask(call, speaker)
-    with _any_shape():
-        question = speaker.read(asked.body, asked.model, call.script.strict, len(call.received.body))
+    size = len(call.received.body)
+    question = _or_reject(lambda: speaker.read(asked.body, asked.model, call.script.strict, size))
     number = call.count(asked.sent_model)
     fault = _find_fault(call, asked, question.text, number)
     _check_length(asked, question, speaker)
@@ -233,8 +233,7 @@ def _converse(call: Call, speaker: Speaker) -> list[Step]:
         failed = _fail(call, speaker, fault, question)
         if failed is not None:
             return perform(failed, fault, _pace(call, asked, number, 0))
-    with _any_shape():
-        answer = compose_answer(question, call.seed)
+    answer = _or_reject(lambda: compose_answer(question, call.seed))
     tell_usage = fault is None or fault.kind is not FaultKind.NO_USAGE
     reply: Reply
     if question.stream:
@@ -246,11 +245,10 @@ def _converse(call: Call, speaker: Speaker) -> list[Step]:
     return perform(reply, fault, _pace(call, asked, number, answer.output_tokens))
 
 
-@contextmanager
-def _any_shape() -> Iterator[None]:
+def _or_reject(make: Callable[[], _Made]) -> _Made:
     """A body may hold any JSON in any place; where no rule names what is wrong, that it is wrong must do."""
     try:
-        yield
+        return make()
     except (TypeError, AttributeError, KeyError, ValueError, OverflowError) as error:
         raise Rejected(400, f"Invalid request: {type(error).__name__} while reading the body.") from None
 
@@ -258,8 +256,8 @@ def _any_shape() -> Iterator[None]:
 def _count(call: Call) -> list[Step]:
     asked = _ask(call, ANTHROPIC)
     size = len(call.received.body)
-    with _any_shape():
-        question = read_anthropic(asked.body, asked.model, strict=call.script.strict, size=size, count_only=True)
+    strict = call.script.strict
+    question = _or_reject(lambda: read_anthropic(asked.body, asked.model, strict=strict, size=size, count_only=True))
     number = call.count(asked.sent_model)
     fault = _find_fault(call, asked, question.text, number)
     reply = _whole(call, ANTHROPIC, 200, anthropic_write.write_count(question))
