@@ -48,8 +48,12 @@ GOOD = [
         HOST + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nhi",
         b"hi",
     ),
-    Good("upgrade ignored, chunks", HOST + b"Connection: upgrade\r\nUpgrade: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nz\r\n0\r\n\r\n", b"z"),
-]  # fmt: skip
+    Good(
+        "upgrade ignored, chunks",
+        HOST + b"Connection: upgrade\r\nUpgrade: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nz\r\n0\r\n\r\n",
+        b"z",
+    ),
+]
 
 BAD = {
     "length and coding": (400, HOST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
@@ -123,7 +127,7 @@ BAD = {
     "chunk longer than said": (400, CHUNKED + b"2\r\nhi!\r\n0\r\n\r\n"),
     "space before colon in trailer": (400, CHUNKED + b"0\r\nX : y\r\n\r\n"),
     "length in trailer": (400, CHUNKED + b"0\r\nContent-Length: 5\r\n\r\n"),
-}  # fmt: skip
+}
 
 
 def read(pieces: list[bytes], limits: RequestLimits = LIMITS) -> RequestParser[ReceivedRequest]:

@@ -14,17 +14,35 @@ WHOLE: dict[str, tuple[bytes, int, bytes, bool, bool]] = {
     "chunks": (CHUNKED + b"2\r\nhi\r\n3;x\r\n ho\r\n0\r\nX: y\r\n\r\n", 200, b"hi ho", True, True),
     "close": (OK + b"Connection: close\r\nContent-Length: 2\r\n\r\nhi", 200, b"hi", True, False),
     "1.0": (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, b"hi", True, False),
-    "1.0 keep-alive": (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi", 200, b"hi", True, True),
+    "1.0 keep-alive": (
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi",
+        200,
+        b"hi",
+        True,
+        True,
+    ),
     "204": (b"HTTP/1.1 204 No\r\n\r\n", 204, b"", True, True),
     "304 with a length": (b"HTTP/1.1 304 No\r\nContent-Length: 2\r\n\r\n", 304, b"", True, True),
     "by close": (OK + b"\r\nhi", 200, b"hi", False, False),
     "cut by length": (OK + b"Content-Length: 3\r\n\r\nhi", 200, b"hi", False, True),
     "cut by chunk": (CHUNKED + b"2\r\nhi\r\n", 200, b"hi", False, True),
     "after 100": (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nhi", 200, b"hi", True, True),
-    "after 103": (b"HTTP/1.1 103 Early\r\nX-Early: y\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nhi", 200, b"hi", True, True),
-    "upgrade offered": (OK + b"Upgrade: h2,h2c\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nhi", 200, b"hi", True, True),
+    "after 103": (
+        b"HTTP/1.1 103 Early\r\nX-Early: y\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nhi",
+        200,
+        b"hi",
+        True,
+        True,
+    ),
+    "upgrade offered": (
+        OK + b"Upgrade: h2,h2c\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nhi",
+        200,
+        b"hi",
+        True,
+        True,
+    ),
     "500": (b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", 500, b"", True, True),
-}  # fmt: skip
+}
 
 BAD: dict[str, bytes] = {
     "length and coding": OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

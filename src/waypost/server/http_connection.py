@@ -57,8 +57,9 @@ class ServerExchange(ReceivedRequest):
             tail = f"{connection.tail(self, head)}content-length: {len(body)}\r\n\r\n"
         if not has_body(self.method, status):
             body = b""
+        encoded = (head + tail).encode("latin-1")
         self.started = True
-        connection.write((head + tail).encode("latin-1"), body)
+        connection.write(encoded, body)
         self._end(connection)
 
     def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
@@ -197,10 +198,11 @@ class Connection(asyncio.Protocol):
         now = self._loop.time()
         begun = parser.begun
         parser.feed(data, now)
+        if parser.full:
+            self._pause_reading()
         if self._exchange is not None or self.write_paused:
-            if parser.full:
-                self._pause_reading()
-        elif parser.ready or parser.fault is not None:
+            return
+        if parser.ready or parser.fault is not None:
             self._advance()
         elif parser.in_body:
             if parser.awaits_continue:
@@ -314,7 +316,7 @@ class Connection(asyncio.Protocol):
         parser, settings = self._parser, self._server.settings
         now = self._loop.time()
         if self._reading_paused:
-            self._resume_reading(now)
+            self._read_on(now)
             return
         if parser.in_body:
             if parser.awaits_continue:
@@ -332,11 +334,12 @@ class Connection(asyncio.Protocol):
             self._reading_paused = True
             self._transport.pause_reading()
 
-    def _resume_reading(self, now: float) -> None:
+    def _read_on(self, now: float) -> None:
         """The requests read ahead have all been answered: reads what was held back, then the connection."""
-        self._reading_paused = False
-        self._transport.resume_reading()
         self._parser.feed(b"", now)
+        if not self._parser.full:
+            self._reading_paused = False
+            self._transport.resume_reading()
         self._advance()
 
     def _refuse(self, rejection: Rejection) -> None:
