@@ -1,0 +1,368 @@
+"""A whole answer: `chat.completion` bytes ⇄ Reply. Reads what providers really send, writes what OpenAI documents.
+
+Reasoning, which OpenAI's own protocol does not show, is written as `reasoning_content`, DeepSeek's name for it.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+from msgspec.json import Decoder
+
+from waypost.conversation.blocks import (
+    Audio,
+    Block,
+    Document,
+    Image,
+    Json,
+    Opaque,
+    RedactedThinking,
+    Refusal,
+    Source,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+from waypost.conversation.faults import Fault, FaultKind, UpstreamFault
+from waypost.conversation.reply import Choice, Reply, Stop
+from waypost.dialects.dialect import ReplyGlance
+from waypost.dialects.fault_text import excerpt
+from waypost.dialects.openai_chat.faults import fault_in_answer
+from waypost.dialects.openai_chat.words import (
+    NAME,
+    NULL,
+    NULL_TEXT,
+    call_id,
+    read_stop,
+    read_usage,
+    reply_id,
+    write_stop,
+    write_usage,
+)
+
+
+class Function(Struct, gc=False):
+    name: str | None = None
+    arguments: Any = None
+
+
+class WireToolCall(Struct, gc=False):
+    id: str | None = None
+    type: str | None = None
+    function: Function | None = None
+    custom: Raw = NULL
+
+
+class ReasoningDetail(Struct, gc=False):
+    """OpenRouter's: `reasoning.text`, `reasoning.summary` or `reasoning.encrypted`."""
+
+    type: str | None = None
+    text: str | None = None
+    summary: str | None = None
+    signature: str | None = None
+    data: str | None = None
+
+
+class WireAudio(Struct, gc=False):
+    id: str | None = None
+    data: str | None = None
+    transcript: str | None = None
+
+
+class _Message(Struct, gc=False):
+    content: Any = None
+    refusal: str | None = None
+    reasoning: Any = None
+    reasoning_content: str | None = None
+    reasoning_details: list[ReasoningDetail] | None = None
+    tool_calls: list[WireToolCall] | None = None
+    function_call: Function | None = None
+    annotations: list[Raw] | None = None
+    audio: WireAudio | None = None
+
+
+class _Choice(Struct, gc=False):
+    message: _Message | None = None
+    finish_reason: str | None = None
+    logprobs: Raw = NULL
+
+
+class _Glanced(Struct, gc=False):
+    finish_reason: str | None = None
+
+
+class _GlancedReply(Struct, gc=False):
+    choices: list[_Glanced] | None = None
+    model: str | None = None
+    usage: Raw = NULL
+    error: Raw = NULL
+
+
+_members_decoder = Decoder(dict[str, Raw])
+_choices_decoder = Decoder(list[_Choice])
+_glance_decoder = Decoder(_GlancedReply)
+
+_NAMED = frozenset(("id", "model", "created", "choices", "usage", "object"))
+
+
+def glance_reply(body: bytes) -> ReplyGlance:
+    """Raises UpstreamFault for a body that is no answer: not JSON, an error told with status 200, no choices."""
+    try:
+        seen = _glance_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _malformed(body, error) from None
+    if bytes(seen.error) != NULL_TEXT or not seen.choices:
+        raise fault_in_answer(body)
+    return ReplyGlance(read_usage(seen.usage), read_stop(seen.choices[0].finish_reason), seen.model or None)
+
+
+def read_reply(body: bytes) -> Reply:
+    try:
+        members = _members_decoder.decode(body)
+        if bytes(members.get("error", NULL)) != NULL_TEXT or "choices" not in members:
+            raise fault_in_answer(body)
+        choices = _choices_decoder.decode(members["choices"])
+        told_id = _text(members.get("id"))
+        reply = Reply(
+            dialect=NAME,
+            id=told_id,
+            model=_text(members.get("model")),
+            created=_number(members.get("created")),
+            choices=tuple([_read_choice(choice, i, told_id) for i, choice in enumerate(choices)]),
+            usage=read_usage(members.get("usage", NULL)),
+            extra=tuple(
+                [(name, raw) for name, raw in members.items() if name not in _NAMED and bytes(raw) != NULL_TEXT]
+            ),
+        )
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _malformed(body, error) from None
+    if not reply.choices:
+        raise fault_in_answer(body)
+    return reply
+
+
+def _malformed(body: bytes, error: Exception) -> UpstreamFault:
+    shown = excerpt(body)
+    return UpstreamFault(
+        Fault(kind=FaultKind.MALFORMED, message=f"the answer is not a chat completion ({error}): {shown}")
+    )
+
+
+def _text(raw: Raw | None) -> str | None:
+    value = None if raw is None else msgspec.json.decode(raw)
+    return value if isinstance(value, str) and value else None
+
+
+def _number(raw: Raw | None) -> int | None:
+    value = None if raw is None else msgspec.json.decode(raw)
+    return int(value) if isinstance(value, int | float) and abs(value) < 1e15 else None
+
+
+def _read_choice(choice: _Choice, place: int, reply: str | None) -> Choice:
+    message = choice.message or _Message()
+    blocks = [*read_reasoning(message.reasoning_details, message.reasoning_content, message.reasoning)]
+    blocks += _read_content(message.content, tuple(message.annotations or ()))
+    if message.refusal:
+        blocks.append(Refusal(message.refusal))
+    blocks += _read_calls(message, place, reply)
+    audio = message.audio
+    if audio is not None and (audio.id or audio.data):
+        blocks.append(Audio(Source(data=audio.data), transcript=audio.transcript, id=audio.id))
+    logprobs = choice.logprobs if bytes(choice.logprobs) != NULL_TEXT else None
+    return Choice(tuple(blocks), read_stop(choice.finish_reason), logprobs)
+
+
+def read_reasoning(details: list[ReasoningDetail] | None, content: object, reasoning: object) -> list[Block]:
+    """Details say the same as the plain text, and more: who has them needs no other."""
+    blocks: list[Block] = []
+    shown = False
+    for detail in details or ():
+        text = detail.text or detail.summary or ""
+        if text or detail.signature:
+            shown = shown or bool(text)
+            blocks.append(Thinking(text, detail.signature, NAME))
+        elif detail.data:
+            blocks.append(RedactedThinking(detail.data, NAME))
+    if not shown:
+        plain = content if isinstance(content, str) and content else reasoning
+        if isinstance(plain, str) and plain:
+            blocks.insert(0, Thinking(plain))
+    return _joined(blocks)
+
+
+def _joined(blocks: list[Block]) -> list[Block]:
+    """Recorders of streams leave one detail a chunk: pieces without a signature belong to what follows them."""
+    joined: list[Block] = []
+    for block in blocks:
+        last = joined[-1] if joined else None
+        if isinstance(block, Thinking) and isinstance(last, Thinking) and last.signature is None:
+            joined[-1] = Thinking(last.text + block.text, block.signature, block.origin)
+        else:
+            joined.append(block)
+    return joined
+
+
+def _read_content(content: object, annotations: tuple[Json, ...]) -> list[Block]:
+    if isinstance(content, str):
+        return [Text(content, citations=annotations)] if content or annotations else []
+    blocks: list[Block] = []
+    if isinstance(content, list):
+        for part in content:
+            blocks += read_part(part)
+    elif isinstance(content, dict):
+        # Cloudflare gives structured output as the object itself.
+        blocks.append(Text(msgspec.json.encode(content).decode()))
+    elif annotations:
+        blocks.append(Text("", citations=annotations))
+    return blocks
+
+
+def read_part(part: object) -> list[Block]:
+    """One part of a content list (Mistral's form): text, thinking, or what only this dialect knows."""
+    if not isinstance(part, dict):
+        return [Text(part)] if isinstance(part, str) else []
+    match part.get("type"):
+        case "text":
+            return [Text(str(part.get("text") or ""))] if part.get("text") else []
+        case "thinking":
+            text = "".join(
+                str(piece.get("text") or "") for piece in part.get("thinking") or () if isinstance(piece, dict)
+            )
+            return [Thinking(text)] if text else []
+        case "refusal":
+            return [Refusal(str(part.get("refusal") or ""))]
+        case kind:
+            return [Opaque(NAME, str(kind), Json(msgspec.json.encode(part)))]
+
+
+def _read_calls(message: _Message, choice: int, reply: str | None) -> list[Block]:
+    blocks: list[Block] = []
+    for place, call in enumerate(message.tool_calls or ()):
+        if is_custom(call):
+            blocks.append(Opaque(NAME, "custom", write_custom(call)))
+        elif (function := call.function) is not None and (function.name or call.id):
+            arguments = read_arguments(function.arguments)
+            told = call.id or call_id(reply, choice, place, f"{function.name}{arguments}")
+            blocks.append(ToolCall(told, function.name or "", arguments))
+    legacy = message.function_call
+    if legacy is not None and legacy.name:
+        arguments = read_arguments(legacy.arguments)
+        blocks.append(ToolCall(call_id(reply, choice, 0, f"{legacy.name}{arguments}"), legacy.name, arguments))
+    return blocks
+
+
+def is_custom(call: WireToolCall) -> bool:
+    return call.function is None and bytes(call.custom) != NULL_TEXT
+
+
+def write_custom(call: WireToolCall) -> Json:
+    """A call of a tool that takes free text: only this protocol has them."""
+    return Json(msgspec.json.encode({"id": call.id, "type": "custom", "custom": call.custom}))
+
+
+def read_arguments(arguments: object) -> str:
+    """Text by the protocol; some servers send the object itself."""
+    if arguments is None:
+        return ""
+    return arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
+
+
+def write_reply(reply: Reply, model: str) -> bytes:
+    """`model` is shown where the reply names none. Members without a name in the neutral form stay in their dialect."""
+    own = reply.dialect == NAME
+    wire: dict[str, object] = {
+        "id": (own and reply.id) or reply_id(reply.id),
+        "object": "chat.completion",
+        "created": reply.created or 0,
+        "model": reply.model or model,
+        "choices": [_write_choice(choice, i, own) for i, choice in enumerate(reply.choices)],
+        "usage": write_usage(reply.usage),
+    }
+    if own:
+        wire.update(reply.extra)
+    return msgspec.json.encode(wire)
+
+
+def _write_choice(choice: Choice, index: int, own: bool) -> dict[str, object]:
+    message: dict[str, object] = {"role": "assistant", "content": None, "refusal": None}
+    texts: list[str] = []
+    thoughts: list[str] = []
+    details: list[dict[str, object]] = []
+    calls: list[object] = []
+    annotations: list[Json] = []
+    for block in choice.blocks:
+        match block:
+            case Text():
+                texts.append(block.text)
+                annotations += [citation for citation in block.citations if is_annotation(citation)]
+            case Thinking():
+                thoughts.append(block.text)
+                details.append(write_thought(block))
+            case RedactedThinking():
+                if block.origin == NAME:
+                    details.append({"type": "reasoning.encrypted", "data": block.data})
+            case Refusal():
+                message["refusal"] = block.text
+            case ToolCall():
+                calls.append(write_call(block))
+            case Audio():
+                message["audio"] = write_audio(block)
+            case Opaque():
+                if block.dialect == NAME and block.kind == "custom":
+                    calls.append(block.raw)
+            case Image() | Document() | ToolResult():
+                pass  # no answer of this protocol has them
+    if texts:
+        message["content"] = "".join(texts)
+    if thoughts:
+        message["reasoning_content"] = "".join(thoughts)
+    if any("signature" in detail or "data" in detail for detail in details):
+        message["reasoning_details"] = details
+    if calls:
+        message["tool_calls"] = calls
+    if annotations:
+        message["annotations"] = annotations
+    return {
+        "index": index,
+        "message": message,
+        "logprobs": choice.logprobs if own else None,
+        "finish_reason": _stop_word(choice.stop, own),
+    }
+
+
+def _stop_word(stop: Stop | None, own: bool) -> str | None:
+    if stop is None:
+        return None
+    return (own and stop.raw) or write_stop(stop.kind)
+
+
+def is_annotation(citation: Json) -> bool:
+    """Whether a citation is of this protocol's own form: others' are never shown as such."""
+    return b'"url_citation"' in bytes(citation) or b'"file"' in bytes(citation)
+
+
+def write_call(call: ToolCall) -> dict[str, object]:
+    """Clients parse the arguments as JSON, so a call without any gets an empty object."""
+    return {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments or "{}"},
+    }
+
+
+def write_thought(thinking: Thinking) -> dict[str, object]:
+    """As OpenRouter has it. A signature of another dialect means nothing here and stays away."""
+    detail: dict[str, object] = {"type": "reasoning.text", "text": thinking.text}
+    if thinking.signature is not None and thinking.origin == NAME:
+        detail["signature"] = thinking.signature
+    return detail
+
+
+def write_audio(audio: Audio) -> dict[str, object]:
+    return {
+        "id": audio.id or "",
+        "data": audio.source.data or "",
+        "transcript": audio.transcript or "",
+        "expires_at": 0,
+    }

@@ -1,0 +1,197 @@
+"""A neutral request → Chat Completions bytes. What can't be carried is reported by the caller's name for it, once each.
+
+Servers of this protocol differ in what they take beyond OpenAI's oldest parameters, so a provider's quirks say it:
+"top_k", "max_completion_tokens" (instead of `max_tokens`), "reasoning_effort", "reasoning" (OpenRouter's), "thinking"
+(DeepSeek's and Z.ai's), "reasoning_content" (takes an earlier turn's thinking back), "cache_control", "developer_role",
+"document_url" (Mistral's), "no_stream_options".
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from waypost.conversation.request import HostedTool, OutputFormat, Reasoning, Request, Tool, ToolChoice, ToolChoiceMode
+from waypost.dialects.dialect import Shape, Written
+from waypost.dialects.openai_chat.messages_out import MessagesOut, cache_control
+from waypost.dialects.openai_chat.words import NAME
+
+Lose = Callable[[str], None]
+Members = dict[str, object]
+
+# Budgets below these many tokens are low and medium effort; the vendors' own mappings lie near them.
+_LOW_BELOW = 4096
+_MEDIUM_BELOW = 16384
+_EFFORTS = {"max": "high", "xhigh": "high"}
+_TIERS = frozenset(("auto", "default", "flex", "priority", "scale", "on_demand", "performance"))
+_NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
+
+
+def write_request(request: Request, shape: Shape) -> Written:
+    """Never fails: what a provider would refuse for its own reasons is left for it to refuse."""
+    dropped: dict[str, None] = {}
+
+    def lose(name: str) -> None:
+        dropped[name] = None
+
+    home = request.dialect == NAME
+    messages = MessagesOut(home, shape.quirks, lose).write(request.turns)
+    body: Members = {"model": shape.model, "messages": messages}
+    if request.stream:
+        body["stream"] = True
+        if "no_stream_options" not in shape.quirks:
+            body["stream_options"] = {"include_usage": True}
+    body.update(_limit(request, shape))
+    body.update(_sampling(request, shape, lose))
+    body.update(_tools(request, shape, lose))
+    if request.output is not None:
+        body["response_format"] = _format(request.output)
+    if request.reasoning is not None:
+        body.update(_reasoning(request.reasoning, shape.quirks, home, lose))
+    if request.user:
+        body["user"] = request.user
+    if request.service_tier is not None:
+        if home or request.service_tier in _TIERS:
+            body["service_tier"] = request.service_tier
+        else:
+            lose("service_tier")
+    for name, raw in request.extra:
+        if home:
+            body[name] = raw
+        else:
+            lose(name)
+    return Written(msgspec.json.encode(body), tuple(dropped))
+
+
+def _limit(request: Request, shape: Shape) -> Members:
+    limit = request.max_tokens
+    if shape.max_output is not None:
+        limit = shape.max_output if limit is None else min(limit, shape.max_output)
+    if limit is None:
+        return {}
+    default = "max_completion_tokens" if "max_completion_tokens" in shape.quirks else "max_tokens"
+    return {shape.max_output_field or default: limit}
+
+
+def _sampling(request: Request, shape: Shape, lose: Lose) -> Members:
+    given: dict[str, Any] = {
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "frequency_penalty": request.frequency_penalty,
+        "presence_penalty": request.presence_penalty,
+        "seed": request.seed,
+        "stop": list(request.stop) or None,
+        "n": request.choices,
+        "logprobs": request.logprobs,
+        "top_logprobs": request.top_logprobs,
+    }
+    if request.top_k is not None:
+        if "top_k" in shape.quirks or request.dialect == NAME:
+            given["top_k"] = request.top_k
+        else:
+            lose("top_k")
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _tools(request: Request, shape: Shape, lose: Lose) -> Members:
+    tools: list[Members | Raw] = []
+    for tool in request.tools:
+        if not isinstance(tool, HostedTool):
+            tools.append(_tool(tool, request.dialect == NAME, shape.quirks, lose))
+        elif tool.dialect == NAME:
+            tools.append(tool.raw)
+        else:
+            lose(f"tools.{tool.kind}")
+    if not tools:
+        return {}  # a choice without tools is refused
+    members: Members = {"tools": tools}
+    if request.tool_choice is not None:
+        members["tool_choice"] = _choice(request.tool_choice)
+    if request.parallel_tool_calls is not None:
+        members["parallel_tool_calls"] = request.parallel_tool_calls
+    return members
+
+
+def _tool(tool: Tool, home: bool, quirks: frozenset[str], lose: Lose) -> Members:
+    function: Members = {"name": tool.name}
+    if tool.description is not None:
+        function["description"] = tool.description
+    if tool.parameters is not None or not home:
+        function["parameters"] = tool.parameters or _NO_PARAMETERS
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    for name, raw in tool.extra:
+        if home:
+            function[name] = raw
+        else:
+            lose(f"tools.{name}")
+    members: Members = {"type": "function", "function": function}
+    if tool.cache is not None and (home or "cache_control" in quirks):
+        members["cache_control"] = cache_control(tool.cache)
+    return members
+
+
+def _choice(choice: ToolChoice) -> object:
+    match choice.mode:
+        case ToolChoiceMode.AUTO:
+            return "auto"
+        case ToolChoiceMode.NONE:
+            return "none"
+        case ToolChoiceMode.ANY:
+            return "required"
+        case ToolChoiceMode.NAMED:
+            return {"type": "function", "function": {"name": choice.name}}
+
+
+def _format(output: OutputFormat) -> Members:
+    if output.schema is None:
+        return {"type": "json_object"}
+    schema: Members = {"name": output.name or "answer", "schema": output.schema}
+    if output.strict is not None:
+        schema["strict"] = output.strict
+    if output.description is not None:
+        schema["description"] = output.description
+    return {"type": "json_schema", "json_schema": schema}
+
+
+def _reasoning(reasoning: Reasoning, quirks: frozenset[str], home: bool, lose: Lose) -> Members:
+    """By the richest of the forms that the provider takes. Only OpenRouter's can say how thinking is to be shown."""
+    if "reasoning" in quirks:
+        return _openrouter(reasoning)
+    if "thinking" in quirks and reasoning.enabled is not None:
+        return {"thinking": {"type": "enabled" if reasoning.enabled else "disabled"}}
+    if home or "reasoning_effort" in quirks:
+        effort = _effort(reasoning, home)
+        if effort is not None:
+            return {"reasoning_effort": effort}
+        if home and reasoning.enabled is not None:
+            return {"thinking": {"type": "enabled" if reasoning.enabled else "disabled"}}
+        if reasoning.adaptive:
+            return {}  # how much to think is the model's own choice here anyway
+    lose("reasoning_effort" if home else "thinking")
+    return {}
+
+
+def _openrouter(reasoning: Reasoning) -> Members:
+    members: Members = {}
+    if reasoning.effort is not None:
+        members["effort"] = reasoning.effort
+    elif reasoning.budget_tokens is not None:
+        members["max_tokens"] = reasoning.budget_tokens
+    if reasoning.enabled is not None and reasoning.effort != "none":
+        members["enabled"] = reasoning.enabled
+    if reasoning.display == "omitted":
+        members["exclude"] = True
+    return {"reasoning": members}
+
+
+def _effort(reasoning: Reasoning, home: bool) -> str | None:
+    if reasoning.effort is not None:
+        return reasoning.effort if home else _EFFORTS.get(reasoning.effort, reasoning.effort)
+    budget = reasoning.budget_tokens
+    if budget is None:
+        return None
+    if budget < _LOW_BELOW:
+        return "low"
+    return "medium" if budget < _MEDIUM_BELOW else "high"

@@ -1,0 +1,179 @@
+"""Small words of the protocol that replies and streams share: stop reasons, usage, ids. Field names are the wire's."""
+
+import hashlib
+from typing import Any, assert_never
+
+import msgspec
+from msgspec import Raw, Struct
+from msgspec.json import Decoder
+
+from waypost.conversation.reply import Stop, StopKind, Usage
+
+NAME = "openai_chat"
+NULL_TEXT = b"null"
+NULL = Raw(NULL_TEXT)  # what a member that is kept raw is where it is absent
+
+STOP_KINDS = {
+    "stop": StopKind.END,
+    "eos": StopKind.END,
+    "length": StopKind.LENGTH,
+    "model_length": StopKind.LENGTH,
+    "tool_calls": StopKind.TOOL,
+    "function_call": StopKind.TOOL,
+    "content_filter": StopKind.REFUSAL,
+}
+
+
+def read_stop(word: str | None) -> Stop | None:
+    """An empty word says nothing, so it is no stop reason."""
+    return Stop(STOP_KINDS.get(word, StopKind.OTHER), word) if word else None
+
+
+def write_stop(kind: StopKind) -> str:
+    """What only another protocol can say becomes the nearest word; one nobody knows is never told as a natural end."""
+    match kind:
+        case StopKind.END | StopKind.STOP_SEQUENCE | StopKind.PAUSE:
+            return "stop"
+        case StopKind.LENGTH | StopKind.OTHER:
+            return "length"
+        case StopKind.TOOL:
+            return "tool_calls"
+        case StopKind.REFUSAL:
+            return "content_filter"
+        case _:
+            assert_never(kind)
+
+
+class _PromptDetails(Struct, gc=False):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _CompletionDetails(Struct, gc=False):
+    reasoning_tokens: int | None = None
+
+
+class _CacheCreation(Struct, gc=False):
+    ephemeral_1h_input_tokens: int | None = None
+
+
+class WireUsage(Struct, gc=False):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+    # Vendors' own names for the same.
+    prompt_cache_hit_tokens: int | None = None
+    cached_tokens: int | None = None
+    num_cached_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_creation: _CacheCreation | None = None
+    reasoning_tokens: int | None = None
+    prompt_audio_seconds: Any = None
+
+
+_usage_decoder = Decoder(WireUsage | None)
+
+
+def read_usage(raw: Raw) -> Usage | None:
+    """Usage that is absent, null or not as it should be is unknown: it never breaks the answer it came with."""
+    try:
+        wire = _usage_decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if wire is None or (wire.prompt_tokens is None and wire.completion_tokens is None):
+        return None
+    return _disjoint(wire)
+
+
+def _disjoint(wire: WireUsage) -> Usage:
+    prompt = wire.prompt_tokens_details or _PromptDetails()
+    cached = _first(
+        prompt.cached_tokens,
+        wire.prompt_cache_hit_tokens,
+        wire.cached_tokens,
+        wire.num_cached_tokens,
+        wire.cache_read_input_tokens,
+    )
+    cache_write = _first(prompt.cache_write_tokens, wire.cache_creation_input_tokens)
+    details = wire.completion_tokens_details or _CompletionDetails()
+    reasoning = _first(details.reasoning_tokens, wire.reasoning_tokens)
+    total = wire.prompt_tokens
+    if total is not None:  # a provider that tells a part as larger than the whole contradicts itself
+        cached = None if cached is None else min(cached, total)
+        cache_write = None if cache_write is None else min(cache_write, total - (cached or 0))
+    output, reasoning = _output(wire, reasoning)
+    return Usage(
+        input=None if total is None else max(0, total - (cached or 0) - (cache_write or 0)),
+        cache_read=cached,
+        cache_write=cache_write,
+        output=output,
+        reasoning=reasoning,
+        cache_write_1h=(wire.cache_creation or _CacheCreation()).ephemeral_1h_input_tokens,
+    )
+
+
+def _output(wire: WireUsage, reasoning: int | None) -> tuple[int | None, int | None]:
+    """Output without reasoning, and reasoning.
+
+    Most providers count reasoning within `completion_tokens`; xAI counts it beside, which shows in a total that is larger
+    by exactly that much. Gemini's compatible endpoint does so too and does not even name it: only its total holds the
+    thinking that is billed. Mistral's totals hold sound that it bills by the second.
+    """
+    completion = wire.completion_tokens
+    if completion is None:
+        return None, reasoning
+    beside = (wire.total_tokens or 0) - (wire.prompt_tokens or 0) - completion
+    if beside > 0 and (reasoning == beside or (reasoning is None and wire.prompt_audio_seconds is None)):
+        return completion, beside
+    if reasoning is None:
+        return completion, None
+    reasoning = min(reasoning, completion)
+    return completion - reasoning, reasoning
+
+
+def _first(*counts: int | None) -> int | None:
+    for count in counts:
+        if count is not None:
+            return count
+    return None
+
+
+def write_usage(usage: Usage | None) -> dict[str, object] | None:
+    """None where input or output is unknown: the protocol has no way to say half of it, and unknown is never 0."""
+    if usage is None or usage.input is None or usage.output is None:
+        return None
+    prompt = usage.input + (usage.cache_read or 0) + (usage.cache_write or 0)
+    completion = usage.output + (usage.reasoning or 0)
+    wire: dict[str, object] = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+    cache = {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write}
+    told = {name: count for name, count in cache.items() if count is not None}
+    if told:
+        wire["prompt_tokens_details"] = told
+    if usage.reasoning is not None:
+        wire["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
+    if usage.cache_write_1h is not None:
+        wire["cache_creation"] = {"ephemeral_1h_input_tokens": usage.cache_write_1h}
+    return wire
+
+
+def reply_id(told: str | None) -> str:
+    """An id as this protocol's clients know it, the same one for the same one; another protocol's prefix is shed."""
+    if not told:
+        return "chatcmpl-waypost"
+    if told.startswith("chatcmpl-"):
+        return told
+    prefix, mark, rest = told.partition("_")
+    return "chatcmpl-" + (rest if mark and rest and prefix.isalpha() else told)
+
+
+def call_id(reply: str | None, choice: int, place: int, seed: str = "") -> str:
+    """An id for a tool call whose provider gave none: the same for the same call of the same reply."""
+    text = f"{reply or ''}/{choice}/{place}/{seed}"
+    return "call_" + hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=12).hexdigest()
