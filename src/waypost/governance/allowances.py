@@ -64,6 +64,11 @@ class Allowance:
             self.roll(now_s)
         return max(0, self.limit - self.spent - self.reserved)
 
+    @property
+    def started(self) -> bool:
+        """Whether it has counted anything, or been restored, since it was built."""
+        return self._ends != float("-inf")
+
     def restore(self, spent: int, now_s: float) -> None:
         """Sets what the window of `now_s` has spent so far, as the ledger tells at start."""
         self.roll(now_s)

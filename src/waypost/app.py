@@ -1,0 +1,200 @@
+"""The composition root: a configuration in, a running Waypost out. The only place that builds parts and joins them."""
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from waypost.config.model import Config
+from waypost.config.secrets import digest_of, resolve
+from waypost.dialects.registry import DIALECTS
+from waypost.gateway.gateway import Gateway
+from waypost.gateway.interfaces import Clock, Journal, Log, Upstream
+from waypost.gateway.keyring import Caller, Keyring
+from waypost.governance.allowances import Budgets
+from waypost.governance.pricing import PriceTable, packaged_prices
+from waypost.ledger.running import RunningLedger, start_ledger
+from waypost.routing.health import HealthBook
+from waypost.routing.tables import compile_tables
+from waypost.server.admin import Admin
+from waypost.server.data import Doors
+from waypost.server.http import HttpServer
+from waypost.server.status import Status
+from waypost.telemetry.tally import Tally
+from waypost.upstream.dial import Dialer
+from waypost.upstream.lines import Line, peer_of
+from waypost.upstream.pool import Pool
+
+if TYPE_CHECKING:
+    import ssl
+
+NO_CREDENTIAL = "default"
+
+
+class MachineClock:
+    """The clocks of this machine. The monotonic one is the loop's, without its rounding to milliseconds."""
+
+    now = staticmethod(time.monotonic)
+    wall_ns = staticmethod(time.time_ns)
+
+
+def build_gateway(
+    config: Config,
+    environ: Mapping[str, str],
+    *,
+    upstream: Upstream,
+    journal: Journal,
+    prices: PriceTable,
+    log: Log,
+    clock: Clock | None = None,
+    previous: Gateway | None = None,
+) -> Gateway:
+    """Everything a walk needs. `previous` hands on what outlives a reload. Raises SecretError, ValueError."""
+    tables = compile_tables(config, prices)
+    same_breakers = previous is not None and previous.config.breaker == config.breaker
+    rates = [(each.name, each.rate_limit) for each in config.providers if each.rate_limit is not None]
+    same_rates = previous is not None and rates == [
+        (each.name, each.rate_limit) for each in previous.config.providers if each.rate_limit is not None
+    ]
+    return Gateway(
+        config=config,
+        tables=tables,
+        keyring=build_keyring(config, environ),
+        budgets=Budgets(config.budgets, None if previous is None else previous.budgets),
+        health=previous.health if previous and same_breakers and same_rates else HealthBook(config.breaker, rates),
+        lines=build_lines(config, environ),
+        dialects=DIALECTS,
+        upstream=upstream,
+        journal=journal,
+        tally=Tally() if previous is None else previous.tally,
+        clock=clock or (MachineClock() if previous is None else previous.clock),
+        dice=partial(random.Random().getrandbits, 53) if previous is None else previous.dice,  # noqa: S311  no secret hangs on it
+        log=log,
+        calls={} if previous is None else previous.calls,
+        planned=set(),
+    )
+
+
+def build_keyring(config: Config, environ: Mapping[str, str]) -> Keyring:
+    return Keyring(
+        (
+            key.digest or digest_of(resolve(key.key, environ) if key.key is not None else ""),
+            Caller(
+                name=key.name, team=key.team, tags=key.tags, scopes=key.scopes, routes=key.routes, policy=key.policy
+            ),
+        )
+        for key in config.keys
+    )
+
+
+def build_lines(config: Config, environ: Mapping[str, str]) -> dict[str, Line]:
+    """By `provider/credential`. Secrets are resolved here, once."""
+    lines: dict[str, Line] = {}
+    for provider in config.providers:
+        peer = peer_of(provider, config.ca_file)
+        for credential in provider.credentials:
+            secret = None if credential.api_key is None else resolve(credential.api_key, environ)
+            lines[f"{provider.name}/{credential.name}"] = Line(provider, secret, peer)
+        if not provider.credentials:
+            lines[f"{provider.name}/{NO_CREDENTIAL}"] = Line(provider, None, peer)
+    return lines
+
+
+class Waypost:
+    """A running gateway: both listeners, the ledger, the connections. `start`, `reload`, `stop`."""
+
+    def __init__(self, config: Config, environ: Mapping[str, str], log: Log) -> None:
+        self._environ = environ
+        self._log = log
+        self._prices = packaged_prices()
+        self._ledger: RunningLedger = start_ledger(config.store)
+        self._pool = Pool(Dialer())
+        try:
+            self.gateway = build_gateway(
+                config,
+                environ,
+                upstream=self._pool,
+                journal=self._ledger.journal,
+                prices=self._prices,
+                log=log,
+            )
+        except BaseException:
+            self._ledger.close()
+            raise
+        self._restore_budgets()
+        self._status = Status(lambda: self.gateway, self._ledger.mover, time.time_ns())
+        self._doors = Doors(DIALECTS, lambda: self.gateway, self._status)
+        self._data = HttpServer(
+            self._doors.handle, config.server, error_body=self._doors.error_body, on_error=self._on_error
+        )
+        admin = Admin(self._status, self.gateway.tally)
+        self._admin = HttpServer(admin.handle, config.server, on_error=self._on_error)
+
+    async def start(self) -> tuple[str, str]:
+        """Listens. Returns the addresses of the data and the admin listener, as HOST:PORT. OSError if one is taken."""
+        server = self.gateway.config.server
+        data = await self._data.start(server.listen, self._tls())
+        admin = await self._admin.start(server.admin)
+        recovered = self._ledger.recovered
+        if recovered.interrupted:
+            self._log("recovered", interrupted=recovered.interrupted)
+        return str(data), str(admin)
+
+    def reload(self, config: Config) -> None:
+        """Calls under way go on with the old one. Raises, and changes nothing, if the new one can't be built."""
+        before = self.gateway
+        built = build_gateway(
+            config,
+            self._environ,
+            upstream=self._pool,
+            journal=self._ledger.journal,
+            prices=self._prices,
+            log=self._log,
+            previous=before,
+        )
+        for name in ("server", "store"):
+            if getattr(config, name) != getattr(before.config, name):
+                self._log("needs_restart", section=name)
+        self.gateway = built
+        self._restore_budgets()
+        self._log("reloaded", revision=config.revision)
+
+    async def stop(self) -> int:
+        """Calls under way end first, within `drain_s`. Returns how many had to be cut."""
+        cut = await self._data.drain(self.gateway.config.server.drain_s)
+        await self._admin.close()
+        self._pool.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._ledger.close)
+        return cut
+
+    def _restore_budgets(self) -> None:
+        """What the ledger says was spent in the current windows, for allowances that have not counted yet."""
+        now_s = time.time()
+        fresh = [each for each in self.gateway.budgets.allowances if not each.started]
+        windows = {each: (each.name, max(0, int(each.starts_at(now_s)))) for each in fresh}
+        spent = self._ledger.spent(windows.values())
+        for each, window in windows.items():
+            each.restore(spent.get(window, 0), now_s)
+
+    def _tls(self) -> "ssl.SSLContext | None":
+        tls = self.gateway.config.server.tls
+        if tls is None:
+            return None
+        from waypost.server.tls import server_context
+
+        return server_context(tls)
+
+    def _on_error(self, error: BaseException) -> None:
+        self._log("internal_error", error=type(error).__name__, trace=_trace(error))
+
+
+def _trace(error: BaseException) -> str:
+    """Where it happened, without values: file, line and function of each frame."""
+    import traceback
+
+    return " < ".join(
+        f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}:{frame.name}"
+        for frame in reversed(traceback.extract_tb(error.__traceback__))
+    )

@@ -1,0 +1,11 @@
+"""Which dialects are spoken here: one line each."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from waypost.dialects import anthropic, openai_chat
+from waypost.dialects.dialect import Dialect
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType(
+    {dialect.name: dialect for dialect in (openai_chat.DIALECT, anthropic.DIALECT)}
+)

@@ -1,0 +1,113 @@
+"""Who is it, may they, and what do they say about the call. May refuse; calls nobody."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from waypost.conversation.faults import ErrorKind, Refused
+from waypost.conversation.options import CallOptions
+from waypost.dialects.dialect import Glance
+from waypost.gateway.call import NO_OPTIONS, NO_TAGS, Call
+from waypost.gateway.gateway import Gateway
+
+MOST_TAGS = 32
+LONGEST_LABEL = 256
+TRUE = frozenset({"1", "true", "yes", "on"})
+FALSE = frozenset({"0", "false", "no", "off", ""})
+CACHE_MODES = frozenset({"off", "on", "read_only", "write_only"})
+
+
+def admit(gateway: Gateway, call: Call) -> Glance:
+    """Raises Refused: UNAUTHORIZED for a stranger, BAD_REQUEST for what can't be a call."""
+    headers = call.exchange.headers
+    try:
+        caller = call.caller = gateway.keyring.identify(headers)
+    except Refused:
+        call.unrecorded = True
+        gateway.tally.unauthorized += 1
+        raise
+    glance = call.dialect.glance(call.exchange.body)
+    options = glance.options or NO_OPTIONS
+    for name in headers:
+        if name.startswith("x-waypost-"):
+            options = with_headers(options, headers)
+            break
+    if options is not NO_OPTIONS:
+        check(options)
+        call.options = options
+    call.tags = tags_of(caller.tags, options)
+    return glance
+
+
+def with_headers(options: CallOptions, headers: Mapping[str, str]) -> CallOptions:
+    """The options with those that were given as headers. What the body says wins over a header."""
+    given = {name[10:]: value for name, value in headers.items() if name.startswith("x-waypost-")}
+    changes: dict[str, object] = {}
+    for header, member in HEADERS.items():
+        if header in given and getattr(options, member) is None:
+            changes[member] = given[header]
+    if "timeout" in given and options.timeout_s is None:
+        changes["timeout_s"] = seconds(given["timeout"])
+    if "dry-run" in given and not options.dry_run:
+        changes["dry_run"] = truth(given["dry-run"])
+    if "tags" in given and options.tags is None:
+        changes["tags"] = tuple(tag.strip() for tag in given["tags"].split(",") if tag.strip())
+    return msgspec.structs.replace(options, **changes) if changes else options
+
+
+HEADERS = {
+    "task": "task",
+    "combination": "combination_id",
+    "cache": "cache",
+    "profile": "profile",
+    "session": "session",
+    "provider-key": "api_key",
+}
+
+
+def seconds(text: str) -> float:
+    try:
+        return float(text.removesuffix("s"))
+    except ValueError:
+        raise Refused(ErrorKind.BAD_REQUEST, f"x-waypost-timeout: {text[:40]!r} is not a number of seconds.") from None
+
+
+def truth(text: str) -> bool:
+    word = text.strip().lower()
+    if word not in TRUE and word not in FALSE:
+        raise Refused(ErrorKind.BAD_REQUEST, f"x-waypost-dry-run: {text[:40]!r} is neither true nor false.")
+    return word in TRUE
+
+
+def check(options: CallOptions) -> None:
+    """What this release can't do is refused and not ignored: a caller would believe that it holds."""
+    if options.timeout_s is not None and not 0 < options.timeout_s < 86_400:
+        raise Refused(ErrorKind.BAD_REQUEST, "waypost.timeout_s must be above 0 and below 86400 seconds.")
+    if options.cache is not None and options.cache not in CACHE_MODES:
+        raise Refused(ErrorKind.BAD_REQUEST, f"waypost.cache must be one of {', '.join(sorted(CACHE_MODES))}.")
+    for member in ("combination_id", "variables"):
+        if getattr(options, member) is not None:
+            raise Refused(ErrorKind.BAD_REQUEST, f"waypost.{member} is not served by this release; leave it out.")
+    for label in (options.task, options.session, options.profile):
+        if label is not None and len(label) > LONGEST_LABEL:
+            raise Refused(ErrorKind.BAD_REQUEST, f"waypost: a label is longer than {LONGEST_LABEL} characters.")
+
+
+def tags_of(own: tuple[tuple[str, str], ...], options: CallOptions) -> Mapping[str, str]:
+    """The caller's tags, then the key's: what the operator gave a key can't be overwritten. `name` or `name=value`."""
+    given = options.tags
+    if not given and not own:
+        return NO_TAGS
+    if isinstance(given, dict):
+        tags = dict(given)
+    else:
+        pairs = [tag.partition("=") for tag in given or ()]
+        tags = {name.strip(): value.strip() for name, _, value in pairs}
+    if len(tags) > MOST_TAGS or any(
+        len(name) > LONGEST_LABEL or len(value) > LONGEST_LABEL for name, value in tags.items()
+    ):
+        raise Refused(
+            ErrorKind.BAD_REQUEST, f"waypost.tags: at most {MOST_TAGS}, each at most {LONGEST_LABEL} characters."
+        )
+    tags.update(own)
+    return tags

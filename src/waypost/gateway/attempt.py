@@ -1,0 +1,201 @@
+"""One attempt at one candidate, and the loop over them: one deadline, one budget of attempts, no switch after commitment.
+
+An attempt either answers the caller or raises. What a fault means for the loop and for the breakers is the fault table's
+to say (`routing/faults.py`), never this file's.
+"""
+
+from collections.abc import Mapping
+
+from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind, Refused, UpstreamFault
+from waypost.gateway.answer import error_headers, passed_headers
+from waypost.gateway.call import Call, Course
+from waypost.gateway.gateway import Gateway, Lane
+from waypost.gateway.interfaces import Incoming
+from waypost.gateway.passage import Passage, Relay, Translation
+from waypost.gateway.streaming import stream_answer
+from waypost.gateway.whole import answer_whole, request_for
+from waypost.ledger.records import Attempt, Outcome
+from waypost.routing.faults import consequence, worth_trying_after_overflow
+from waypost.upstream.pool import DeadlinePassed
+
+MOST_ERROR_BYTES = 256 * 1024
+
+
+class ProviderRefusal(UpstreamFault):
+    """A provider's error answer, kept whole: in its own protocol the caller gets it as it came."""
+
+    def __init__(self, fault: Fault, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        super().__init__(fault)
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+async def attempt_all(gateway: Gateway, call: Call, course: Course) -> None:
+    """Tries the candidates in the decision's order. Raises Refused when none answered."""
+    order = course.decision.order
+    overflowed: list[int] = []
+    last: tuple[Lane, UpstreamFault] | None = None
+    for index in order:
+        lane = course.lanes[index]
+        if len(call.attempts) >= course.plan.settings.max_attempts:
+            break
+        window = lane.candidate.context_window
+        if overflowed and not worth_trying_after_overflow(window, max(overflowed)):
+            continue
+        if not lane.health.admit(gateway.clock.now(), last_resort=course.decision.last_resort):
+            continue
+        try:
+            await attempt(gateway, call, course, lane)
+        except UpstreamFault as failure:
+            last = (lane, failure)
+            then = consequence(failure.fault.kind)
+            if not then.try_next:
+                break
+            if then.larger_window:
+                overflowed.append(window or 0)
+        else:
+            return
+    give_up(gateway, call, course, last)
+
+
+async def attempt(gateway: Gateway, call: Call, course: Course, lane: Lane) -> None:
+    """Answers the caller from one candidate. Whatever happens, the attempt is noted and the breakers are told."""
+    clock = gateway.clock
+    started = clock.now()
+    outcome, fault, status, first_byte_at = Outcome.CANCELLED, None, None, None
+    call.served_by = lane.candidate
+    try:
+        outgoing = request_for(call, course, lane)
+        asked = clock.now()
+        try:
+            incoming = await gateway.upstream.send(outgoing)
+        finally:
+            first_byte_at = clock.now()
+            call.provider_s += first_byte_at - asked
+        try:
+            status = incoming.status
+            if status != 200:
+                await read_refusal(lane, incoming)
+            elif course.glance.stream:
+                framing = lane.dialect.framing()
+                through = passage(call, course, lane)
+                await stream_answer(call, incoming, framing, through, course.timeouts, started, clock)
+            else:
+                await answer_whole(gateway, call, course, lane, incoming)
+        finally:
+            incoming.close()
+        outcome, fault = call.outcome or Outcome.OK, call.fault
+    except UpstreamFault as failure:
+        outcome, fault = Outcome.FAILED, failure.fault
+        raise
+    except DeadlinePassed:
+        outcome, fault = Outcome.FAILED, None
+        raise Refused(ErrorKind.DEADLINE, "The call's deadline passed before a provider had answered.") from None
+    except Refused:
+        outcome = Outcome.REFUSED
+        raise
+    finally:
+        note(gateway, call, lane, outcome, fault, status, started, first_byte_at)
+
+
+def passage(call: Call, course: Course, lane: Lane) -> Passage:
+    asked = course.glance.asked_usage
+    if lane.dialect is call.dialect:
+        return Relay(call.dialect, hide_usage=not asked)
+    return Translation(lane.dialect, call.dialect, lane.candidate.model, asked)
+
+
+async def read_refusal(lane: Lane, incoming: Incoming) -> None:
+    """An answer that is not 200: raises what it means."""
+    status, headers = incoming.status, incoming.headers
+    if status < 400:
+        message = f"the provider answered {status}, which is no answer to a model call"
+        raise UpstreamFault(Fault(kind=FaultKind.MALFORMED, status=status, message=message))
+    try:
+        body = await incoming.read(MOST_ERROR_BYTES)
+    except UpstreamFault:
+        body = b""  # the status alone says what is wrong
+    raise ProviderRefusal(lane.dialect.read_fault(status, headers, body), status, headers, body)
+
+
+def note(
+    gateway: Gateway,
+    call: Call,
+    lane: Lane,
+    outcome: Outcome,
+    fault: Fault | None,
+    status: int | None,
+    started: float,
+    first_byte_at: float | None,
+) -> None:
+    """Adds the attempt to the call's record and tells the breakers what they may know."""
+    now = gateway.clock.now()
+    if fault is not None:
+        lane.health.failed(fault, now, gateway.dice() / (1 << 53))
+    elif outcome is Outcome.OK:
+        lane.health.succeeded(now, (now - started) * 1e3)
+    else:
+        lane.health.abandon(now)
+    candidate = lane.candidate
+    call.attempts.append(
+        Attempt(
+            candidate.provider,
+            candidate.model,
+            candidate.credential,
+            outcome,
+            None if fault is None else fault.kind.value,
+            status,
+            None if status is None or first_byte_at is None else int((first_byte_at - started) * 1e6),
+            int((now - started) * 1e6),
+        )
+    )
+
+
+def give_up(gateway: Gateway, call: Call, course: Course, last: tuple[Lane, UpstreamFault] | None) -> None:
+    """No candidate answered. Passes on what is the caller's to mend; else raises `upstream_failed` with every attempt."""
+    if last is not None:
+        lane, failure = last
+        then = consequence(failure.fault.kind)
+        if not then.try_next or then.larger_window:
+            call.fault = failure.fault
+            pass_on(gateway, call, lane, failure)
+            return
+    call.fault = None if last is None else last[1].fault
+    now = gateway.clock.now()
+    waits = [wait for each in course.lanes if (wait := each.health.view(now).wait_s) is not None]
+    soonest = min(waits) if waits and len(waits) == len(course.lanes) else None
+    tried = ", ".join(f"{each.provider}/{each.model} ({each.error or each.outcome})" for each in call.attempts)
+    raise Refused(
+        ErrorKind.UPSTREAM_FAILED,
+        f"Every candidate failed: {tried}." if tried else "Every candidate is resting after failures; none was called.",
+        retry_after_s=soonest,
+        detail={
+            "attempts": [
+                {
+                    "provider": each.provider,
+                    "model": each.model,
+                    "profile": each.profile,
+                    "error": each.error or each.outcome.value,
+                    "status": each.status,
+                }
+                for each in call.attempts
+            ],
+            "retry_after_s": soonest,
+        },
+    )
+
+
+def pass_on(gateway: Gateway, call: Call, lane: Lane, failure: UpstreamFault) -> None:
+    """A provider's refusal that the caller must mend: as it came in its own protocol, else translated."""
+    fault = failure.fault
+    status = fault.status if fault.status is not None and 400 <= fault.status < 500 else 400
+    error = CallerError(kind=ErrorKind.BAD_REQUEST, message=fault.message, status=status, cause=fault)
+    call.outcome, call.error, call.status = Outcome.FAILED, error.kind, status
+    headers = error_headers(call, error, gateway.clock.now())
+    headers.append(("content-type", "application/json"))
+    if isinstance(failure, ProviderRefusal) and lane.dialect is call.dialect and failure.body:
+        headers.extend(passed_headers(failure.headers))
+        call.exchange.respond(status, headers, failure.body)
+    else:
+        call.exchange.respond(status, headers, call.dialect.write_fault(error))

@@ -1,0 +1,91 @@
+"""Everything that a call's walk needs, for one configuration. Built by `app.py`; a reload builds another and swaps it in.
+
+What must outlive a reload (breakers, allowances, connections, journal, counts) is handed from one to the next.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+from msgspec import Raw
+
+from waypost.config.model import Config
+from waypost.dialects.dialect import Dialect
+from waypost.gateway.call import Call
+from waypost.gateway.interfaces import Clock, Journal, Log, Upstream
+from waypost.gateway.keyring import Keyring
+from waypost.governance.allowances import Budgets
+from waypost.governance.pricing import Price, describe
+from waypost.ledger.records import Planned
+from waypost.routing.candidates import Candidate, Plan
+from waypost.routing.health import Health, HealthBook
+from waypost.routing.tables import Tables
+from waypost.telemetry.tally import Tally
+from waypost.upstream.lines import Line
+
+MOST_PLANS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One candidate of a plan with the running parts behind it."""
+
+    candidate: Candidate
+    health: Health
+    dialect: Dialect
+    line: Line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """`dice` gives 53 random bits. `calls` are those under way, by id. `lines` by `provider/credential`."""
+
+    config: Config
+    tables: Tables
+    keyring: Keyring
+    budgets: Budgets
+    health: HealthBook
+    lines: Mapping[str, Line]
+    dialects: Mapping[str, Dialect]
+    upstream: Upstream
+    journal: Journal
+    tally: Tally
+    clock: Clock
+    dice: Callable[[], int]
+    log: Log
+    calls: dict[str, Call]
+    planned: set[str]  # plans that the journal has; bounded by being emptied
+    _lanes: dict[str, tuple[Lane, ...]] = field(default_factory=dict)
+    _price_json: dict[Price, Raw] = field(default_factory=dict)
+
+    def lanes(self, plan: Plan) -> tuple[Lane, ...]:
+        """The plan's candidates, ready to be called, in the plan's order."""
+        lanes = self._lanes.get(plan.id)
+        if lanes is None:
+            if len(self._lanes) >= MOST_PLANS:
+                self._lanes.pop(next(iter(self._lanes)))
+            lanes = self._lanes[plan.id] = tuple(self._lane(candidate) for candidate in plan.candidates)
+        return lanes
+
+    def _lane(self, candidate: Candidate) -> Lane:
+        line = self.lines[candidate.credential_key]
+        health = self.health.of(candidate.provider, candidate.target_key, candidate.credential_key)
+        return Lane(candidate, health, self.dialects[line.provider.dialect], line)
+
+    def write_plan(self, plan: Plan) -> None:
+        """Puts the plan on record, once: a decision made with it can be explained from then on."""
+        if plan.id in self.planned:
+            return
+        if len(self.planned) >= MOST_PLANS:
+            self.planned.clear()
+        self.journal.plan(Planned(plan.id, self.config.revision, Raw(plan.statics)))
+        self.planned.add(plan.id)
+
+    def price_json(self, price: Price) -> Raw:
+        """The applied price as the row keeps it. Few prices serve many calls, so the text is kept."""
+        text = self._price_json.get(price)
+        if text is None:
+            if len(self._price_json) >= MOST_PLANS:
+                self._price_json.clear()
+            text = self._price_json[price] = Raw(msgspec.json.encode(describe(price)))
+        return text

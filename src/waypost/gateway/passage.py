@@ -1,0 +1,187 @@
+"""A stream on its way from a provider's dialect to the caller's: relayed as it came, or translated.
+
+A passage turns each frame into the bytes that the caller gets, and keeps what the walk must know: whether content has
+come, whether the provider said that it was done, what it used, how it failed.
+"""
+
+import sys
+from typing import Protocol
+
+from waypost.conversation.blocks import Block, Refusal, Text, Thinking
+from waypost.conversation.events import BlockStarted, Delta, Event, Failed, Finished, Reported
+from waypost.conversation.faults import CallerError, Fault, FaultKind
+from waypost.conversation.reply import Usage
+from waypost.dialects.dialect import Dialect, Reader, Watcher, Writer
+from waypost.wire.frames import Frame
+
+
+def merged(before: Usage | None, after: Usage) -> Usage:
+    """Usage told in parts: the last one told wins, member by member."""
+    if before is None:
+        return after
+    return Usage(
+        input=before.input if after.input is None else after.input,
+        cache_read=before.cache_read if after.cache_read is None else after.cache_read,
+        cache_write=before.cache_write if after.cache_write is None else after.cache_write,
+        output=before.output if after.output is None else after.output,
+        reasoning=before.reasoning if after.reasoning is None else after.reasoning,
+        cache_write_1h=before.cache_write_1h if after.cache_write_1h is None else after.cache_write_1h,
+    )
+
+
+class Passage(Protocol):
+    """`seen_output` estimates the tokens that passed, for when the provider does not tell."""
+
+    content: bool
+    finished: bool
+    usage: Usage | None
+    fault: Fault | None
+
+    @property
+    def seen_output(self) -> int: ...
+
+    def take(self, frames: list[Frame]) -> bytes:
+        """The bytes for the caller. Stops at the first failure, which is then in `fault`."""
+        ...
+
+    def end(self) -> bytes:
+        """The provider closed the stream. Sets `fault` or `finished`."""
+        ...
+
+    def fail(self, error: CallerError) -> bytes: ...
+
+
+TRUNCATED = Fault(kind=FaultKind.TRUNCATED, message="the stream ended before the answer was whole")
+BYTES_A_TOKEN = 3  # for estimates only
+
+
+class Relay:
+    """Same dialect on both sides: every byte of every frame, except frames that only our own asking brought."""
+
+    __slots__ = (
+        "_bytes",
+        "_dialect",
+        "_frames",
+        "_least",
+        "_stopped",
+        "_watcher",
+        "content",
+        "fault",
+        "finished",
+        "usage",
+    )
+
+    def __init__(self, dialect: Dialect, hide_usage: bool) -> None:
+        self._dialect = dialect
+        self._watcher: Watcher = dialect.watcher(hide_usage)
+        self._stopped = False
+        self._frames = 0
+        self._bytes = 0
+        self._least = sys.maxsize
+        self.content = False
+        self.finished = False
+        self.usage: Usage | None = None
+        self.fault: Fault | None = None
+
+    def take(self, frames: list[Frame]) -> bytes:
+        see = self._watcher.see
+        passed = []
+        for frame in frames:
+            seen = see(frame)
+            if seen.fault is not None:
+                self.fault = seen.fault
+                break
+            if not seen.hide:
+                passed.append(frame.raw)
+            if seen.content:
+                self.content = True
+                size = len(frame.raw)
+                self._frames += 1
+                self._bytes += size
+                if size < self._least:
+                    self._least = size
+            if seen.usage is not None:
+                self.usage = merged(self.usage, seen.usage)
+            if seen.stop is not None:
+                self._stopped = True
+            if seen.finished:
+                self.finished = True
+        return passed[0] if len(passed) == 1 else b"".join(passed)
+
+    @property
+    def seen_output(self) -> int:
+        """The smallest content frame is about one token and its wrapping; what is beyond that is more text."""
+        return self._frames + (self._bytes - self._frames * self._least) // BYTES_A_TOKEN if self._frames else 0
+
+    def end(self) -> bytes:
+        if not self.finished:
+            if self._stopped and self._dialect.ends_without_mark:
+                self.finished = True
+            else:
+                self.fault = TRUNCATED
+        return b""
+
+    def fail(self, error: CallerError) -> bytes:
+        return self._dialect.writer("", False).fail(error)
+
+
+class Translation:
+    """Different dialects: frames → events → the caller's frames."""
+
+    __slots__ = ("_bytes", "_reader", "_writer", "content", "fault", "finished", "usage")
+
+    def __init__(self, provider: Dialect, caller: Dialect, model: str, asked_usage: bool) -> None:
+        self._reader: Reader = provider.reader()
+        self._writer: Writer = caller.writer(model, asked_usage)
+        self._bytes = 0
+        self.content = False
+        self.finished = False
+        self.usage: Usage | None = None
+        self.fault: Fault | None = None
+
+    def take(self, frames: list[Frame]) -> bytes:
+        written = []
+        for frame in frames:
+            for event in self._reader.feed(frame):
+                written.append(self._note(event))
+                if self.fault is not None:
+                    return b"".join(written)
+        return b"".join(written)
+
+    def end(self) -> bytes:
+        written = []
+        for event in self._reader.end():
+            written.append(self._note(event))
+        if not self.finished and self.fault is None:
+            self.fault = TRUNCATED
+        return b"".join(written)
+
+    @property
+    def seen_output(self) -> int:
+        return self._bytes // BYTES_A_TOKEN + 1 if self.content else 0
+
+    def _note(self, event: Event) -> bytes:
+        match event:
+            case Delta():
+                self.content = True
+                self._bytes += len(event.text or event.arguments or "")
+            case BlockStarted(block=block):
+                self.content = self.content or _is_content(block)
+            case Reported(usage=usage):
+                self.usage = merged(self.usage, usage)
+            case Failed(fault=fault):
+                self.fault = fault
+                return b""
+            case Finished():
+                self.finished = True
+            case _:
+                pass
+        return self._writer.write(event)
+
+    def fail(self, error: CallerError) -> bytes:
+        return self._writer.fail(error)
+
+
+def _is_content(block: Block) -> bool:
+    """Whether the start of a block says something already; text and reasoning start empty."""
+    return not isinstance(block, Text | Thinking | Refusal)

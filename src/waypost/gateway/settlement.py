@@ -1,0 +1,145 @@
+"""Money of a call: a safe upper bound held before it is sent, the actual cost settled when it ended. Nano-dollars.
+
+docs/decisions/0005 says what is charged when the provider does not say.
+"""
+
+from waypost.conversation.faults import ErrorKind, Refused
+from waypost.conversation.reply import Usage
+from waypost.dialects.dialect import Glance
+from waypost.gateway.call import Call, Clamp
+from waypost.gateway.gateway import Gateway, Lane
+from waypost.gateway.passage import BYTES_A_TOKEN
+from waypost.governance.allowances import Allowance, Denied, Reservation, affordable, reserve_all
+from waypost.governance.money import dollars
+from waypost.governance.pricing import Price, cost, output_within, upper_bound
+from waypost.ledger.records import Outcome
+from waypost.routing.candidates import Plan
+
+DEFAULT_OUTPUT = 16_384  # tokens held for a call that sets no limit of its own, where the provider's entry sets none
+LEAST_OUTPUT = 1024  # a limit set on the caller's behalf never goes below this: 402 is clearer than a stump
+SHARE = 16  # such a call may hold a sixteenth of what a budget has left, so that others fit beside it
+AROUND_TOOLS = 1024  # tokens that providers add around tool definitions
+AROUND_TEXT = 256  # … and around everything else
+UNKNOWN_WINDOW = 1_000_000  # input that bytes don't bound (media by URL) is bounded by the context window
+
+
+def bound(call: Call, glance: Glance, plan: Plan, lanes: tuple[Lane, ...]) -> Clamp:
+    """The most that the call can read and write, in tokens, over all candidates of the plan."""
+    size = len(call.exchange.body) + (AROUND_TOOLS if "tools" in glance.needs else AROUND_TEXT)
+    if glance.unbounded_input:
+        windows = [lane.candidate.context_window or UNKNOWN_WINDOW for lane in lanes]
+        size = max(size, *windows)
+    if call.counting:
+        return Clamp(0, 0)
+    ceiling = plan.settings.max_output_tokens
+    asked = glance.max_output
+    if asked is not None and (ceiling is None or asked <= ceiling):
+        return Clamp(size, asked * glance.choices)
+    if ceiling is not None:
+        return Clamp(size, ceiling * glance.choices, ceiling)
+    default = max((lane.line.provider.default_max_output or DEFAULT_OUTPUT for lane in lanes), default=DEFAULT_OUTPUT)
+    return Clamp(size, default * glance.choices)
+
+
+def reserve(
+    glance: Glance,
+    clamp: Clamp,
+    allowances: tuple[Allowance, ...],
+    prices: list[Price],
+    now_s: float,
+) -> tuple[Reservation, Clamp]:
+    """Holds the dearest candidate's upper bound. Raises Refused(OVER_BUDGET) when it does not fit.
+
+    A call without an output limit of its own gets one here, so that what is held is a bound and not a guess.
+    """
+    if glance.max_output is None and clamp.max_output is None:
+        clamp = limited(glance, clamp, prices, affordable(allowances, now_s) or 0)
+    amount = max((upper_bound(price, clamp.input_bound, clamp.output_bound) for price in prices), default=0)
+    held = reserve_all(allowances, amount, now_s)
+    if isinstance(held, Denied):
+        raise over_budget(held, amount, now_s)
+    return held, clamp
+
+
+def limited(glance: Glance, clamp: Clamp, prices: list[Price], room: int) -> Clamp:
+    """The same bounds with a limit on output set for the caller: less than the default only when money is short."""
+    wanted = clamp.output_bound // glance.choices
+    share = max(room // SHARE, 0)
+    for price in prices:
+        fits = output_within(price, clamp.input_bound, share)
+        if fits is not None:
+            wanted = min(wanted, max(LEAST_OUTPUT, fits // glance.choices))
+    return Clamp(clamp.input_bound, wanted * glance.choices, wanted)
+
+
+def over_budget(denied: Denied, amount: int, now_s: float) -> Refused:
+    left = max(0, denied.limit - denied.spent - denied.reserved)
+    resets = None if denied.resets_at is None else max(0.0, denied.resets_at - now_s)
+    return Refused(
+        ErrorKind.OVER_BUDGET,
+        f"Budget {denied.name!r} has ${dollars(left)} left of ${dollars(denied.limit)}, and this call may cost up to "
+        f"${dollars(amount)}. Lower its output limit, or wait for the budget's reset, or raise it.",
+        detail={
+            "budget": denied.name,
+            "limit_usd": dollars(denied.limit),
+            "spent_usd": dollars(denied.spent),
+            "reserved_usd": dollars(denied.reserved),
+            "needed_usd": dollars(amount),
+            "resets_in_s": resets,
+        },
+    )
+
+
+def unpriced(plan: Plan) -> Refused:
+    names = ", ".join(dict.fromkeys(candidate.target_key for candidate in plan.candidates))
+    return Refused(
+        ErrorKind.OVER_BUDGET,
+        f"A budget counts this call, and the price of {names} is not known. Set it under the provider's 'prices'.",
+    )
+
+
+def settle(gateway: Gateway, call: Call) -> None:
+    """Turns what was used into what it cost, and the reservation into a charge. Once; a second time does nothing."""
+    served = call.served_by
+    if served is not None and call.price is None and not call.counting:
+        call.price = served.price_at(call.started_ns / 1e9)
+    usage = call.usage
+    if call.counting:
+        call.cost = 0 if call.outcome is Outcome.OK else None
+    elif call.committed and (call.outcome is not Outcome.OK or usage is None or None in (usage.input, usage.output)):
+        call.usage = estimate(call, usage)
+        call.estimated = True
+    if call.price is not None and call.usage is not None and not call.counting:
+        call.cost = cost(call.price, call.usage)
+    if call.reservation is not None and call.reservation.is_open:
+        charge(gateway, call, call.reservation)
+
+
+def charge(gateway: Gateway, call: Call, held: Reservation) -> None:
+    """Charges the budgets. What a provider reports beyond the safe bound is charged as far as the limits allow."""
+    now_s = gateway.clock.wall_ns() / 1e9
+    owed = call.cost or 0
+    if owed > held.amount:
+        if call.estimated:
+            owed = call.cost = held.amount
+        else:
+            gateway.tally.overshoots += 1
+            gateway.log("budget_overshoot", call=call.id, reserved_nano=held.amount, cost_nano=owed)
+            owed = min(owed, held.amount + held.room(now_s))
+    call.charges = tuple((name, start, owed) for name, start, _ in held.charges()) if owed else ()
+    held.settle(owed, now_s)
+
+
+def estimate(call: Call, told: Usage | None) -> Usage:
+    """For content whose usage the provider did not tell, or not to the end: at least what was seen to pass."""
+    read = len(call.exchange.body) // BYTES_A_TOKEN + 1
+    if told is None:
+        return Usage(input=read, output=call.seen_output)
+    return Usage(
+        input=read if told.input is None else told.input,
+        cache_read=told.cache_read,
+        cache_write=told.cache_write,
+        output=max(told.output or 0, call.seen_output),
+        reasoning=told.reasoning,
+        cache_write_1h=told.cache_write_1h,
+    )

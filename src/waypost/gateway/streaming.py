@@ -1,0 +1,139 @@
+"""A streamed answer: holds everything back until the first content, then passes it on as fast as the caller reads.
+
+Before the first content nothing has gone out, so any failure raises and the walk moves on. After it the call is
+committed: a failure becomes an error event in the caller's protocol, and nothing is invented around it.
+"""
+
+from waypost.config.model import Timeouts
+from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind, UpstreamFault
+from waypost.gateway.answer import answer_headers, passed_headers
+from waypost.gateway.call import Call
+from waypost.gateway.interfaces import Clock, Incoming
+from waypost.gateway.passage import Passage
+from waypost.ledger.records import Outcome
+from waypost.upstream.pool import DeadlinePassed
+from waypost.wire.frames import Framing
+
+MOST_HELD = 4 * 1024 * 1024  # bytes before any content: more than this is not an answer
+
+
+class Held:
+    """What came before the first content."""
+
+    __slots__ = ("parts", "size")
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+
+    def keep(self, data: bytes) -> None:
+        self.size += len(data)
+        if self.size > MOST_HELD:
+            raise UpstreamFault(Fault(kind=FaultKind.MALFORMED, message="a stream without content grew too long"))
+        if data:
+            self.parts.append(data)
+
+
+async def stream_answer(
+    call: Call,
+    incoming: Incoming,
+    framing: Framing,
+    passage: Passage,
+    timeouts: Timeouts,
+    sent_at: float,
+    clock: Clock,
+) -> None:
+    """Raises UpstreamFault or DeadlinePassed while nothing is committed; later ones end the stream with an error event."""
+    held = Held()
+    try:
+        while not call.committed:
+            left = sent_at + timeouts.first_byte_s - clock.now()
+            if left <= 0:
+                raise UpstreamFault(Fault(kind=FaultKind.FIRST_BYTE_TIMEOUT, message="no content came in time"))
+            data = await receive(call, incoming, clock, min(left, timeouts.stall_s))
+            held.keep(take(framing, passage, data))
+            if passage.content or passage.finished:
+                commit(call, incoming, b"".join(held.parts), clock)
+            if passage.fault is not None:
+                raise UpstreamFault(passage.fault)
+            if not data:
+                break
+        while data:
+            data = await receive(call, incoming, clock, timeouts.stall_s)
+            out = take(framing, passage, data)
+            if out:
+                send(call, out)
+                await call.exchange.drain()
+            if passage.fault is not None:
+                raise UpstreamFault(passage.fault)
+    except UpstreamFault as failure:
+        if not call.committed:
+            raise
+        break_off(call, passage, failure.fault)
+    except DeadlinePassed:
+        if not call.committed:
+            raise
+        break_off(call, passage, Fault(kind=FaultKind.UPSTREAM_TIMEOUT, message="the call's deadline passed"))
+        call.error = ErrorKind.DEADLINE
+    else:
+        call.exchange.finish()
+        call.outcome = Outcome.OK
+    finally:
+        call.usage = passage.usage
+        call.seen_output = passage.seen_output
+
+
+async def receive(call: Call, incoming: Incoming, clock: Clock, silence_s: float) -> bytes:
+    """The next piece; the wait counts as the provider's time."""
+    asked = clock.now()
+    try:
+        return await incoming.next(silence_s)
+    finally:
+        call.provider_s += clock.now() - asked
+
+
+def take(framing: Framing, passage: Passage, data: bytes) -> bytes:
+    """What the caller gets for one piece of the provider's stream; `data` empty: the provider closed it."""
+    try:
+        if data:
+            return passage.take(framing.feed(data))
+        out = passage.take(framing.end())
+        return out + passage.end() if passage.fault is None else out
+    except ValueError as error:
+        raise UpstreamFault(
+            Fault(kind=FaultKind.MALFORMED, message=f"the stream's framing is broken: {error}")
+        ) from None
+
+
+def commit(call: Call, incoming: Incoming, first: bytes, clock: Clock) -> None:
+    """The first content goes out: from here on there is no other candidate."""
+    call.committed = True
+    call.first_byte_at = now = clock.now()
+    call.status = 200
+    headers = answer_headers(call, now)
+    headers.append(("content-type", call.dialect.stream_type))
+    headers.append(("cache-control", "no-cache"))
+    headers.extend(passed_headers(incoming.headers))
+    call.exchange.start(200, headers)
+    send(call, first)
+
+
+def send(call: Call, data: bytes) -> None:
+    call.exchange.send(data)
+    if call.replied is not None:
+        call.replied.append(data)
+
+
+def break_off(call: Call, passage: Passage, fault: Fault) -> None:
+    """Ends a committed stream that failed: an error event, no stop reason, no end mark."""
+    call.outcome = Outcome.TRUNCATED
+    call.fault = fault
+    call.error = ErrorKind.UPSTREAM_FAILED
+    error = CallerError(
+        kind=ErrorKind.UPSTREAM_FAILED,
+        message=f"the provider's stream broke off: {fault.message}",
+        status=502,
+        cause=fault,
+    )
+    send(call, passage.fail(error))
+    call.exchange.finish()

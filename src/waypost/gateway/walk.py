@@ -1,0 +1,68 @@
+"""One call's walk through the house, in reading order: admit, recall, order, attempt, answer, record.
+
+There is nothing to recall yet: a cache will answer between `admit` and `order`, and skip the provider and nothing else.
+"""
+
+import asyncio
+
+from waypost.conversation.faults import CallerError, ErrorKind, Refused
+from waypost.dialects.dialect import Dialect
+from waypost.gateway.admit import admit
+from waypost.gateway.answer import error_headers
+from waypost.gateway.attempt import attempt_all
+from waypost.gateway.call import Call
+from waypost.gateway.gateway import Gateway
+from waypost.gateway.order import accept, answer_dry_run, order
+from waypost.gateway.record import record
+from waypost.ledger.errors import JournalUnavailable
+from waypost.ledger.records import Outcome
+from waypost.wire.exchange import Exchange
+
+
+async def walk(gateway: Gateway, exchange: Exchange, dialect: Dialect, *, counting: bool = False) -> None:
+    """Answers one call. Every call that gets past the door leaves exactly one row."""
+    call = Call(exchange, dialect, call_id(gateway), gateway.clock.wall_ns(), counting=counting)
+    gateway.calls[call.id] = call
+    try:
+        glance = admit(gateway, call)
+        course = order(gateway, call, glance)
+        if call.options.dry_run:
+            answer_dry_run(gateway, call, course)
+            return
+        course = accept(gateway, call, course)
+        await attempt_all(gateway, call, course)
+    except Refused as refusal:
+        refuse(gateway, call, refusal.error)
+    except JournalUnavailable:
+        refuse(gateway, call, UNAVAILABLE)
+    except (asyncio.CancelledError, ConnectionAbortedError):
+        call.outcome = Outcome.CANCELLED
+        raise
+    except Exception:
+        call.outcome, call.error, call.status = Outcome.FAILED, ErrorKind.INTERNAL, 500
+        raise
+    finally:
+        del gateway.calls[call.id]
+        record(gateway, call)
+
+
+UNAVAILABLE = CallerError(
+    kind=ErrorKind.UNAVAILABLE,
+    message="The journal can't be written, so no call is accepted: none may go unrecorded.",
+    status=503,
+    retry_after_s=5.0,
+)
+
+
+def call_id(gateway: Gateway) -> str:
+    """Ordered by time: Unix milliseconds, then chance."""
+    return f"call_{gateway.clock.wall_ns() // 1_000_000:012x}{gateway.dice():014x}"
+
+
+def refuse(gateway: Gateway, call: Call, error: CallerError) -> None:
+    """Answers with a typed error. Only before content: after it, streams end with an error event of their own."""
+    call.outcome = Outcome.REFUSED if not call.attempts else Outcome.FAILED
+    call.error, call.status = error.kind, error.status
+    headers = error_headers(call, error, gateway.clock.now())
+    headers.append(("content-type", "application/json"))
+    call.exchange.respond(error.status, headers, call.dialect.write_fault(error))

@@ -1,0 +1,139 @@
+"""Requests as a candidate's dialect wants them, and whole answers as the caller's dialect wants them."""
+
+from waypost.config.model import DroppedParameters
+from waypost.conversation.faults import ErrorKind, Fault, FaultKind, Refused, UpstreamFault
+from waypost.dialects.dialect import Edits, Shape
+from waypost.gateway.answer import Headers, answer_headers, cost_header, passed_headers
+from waypost.gateway.call import Call, Course
+from waypost.gateway.gateway import Gateway, Lane
+from waypost.gateway.interfaces import Incoming
+from waypost.gateway.passage import BYTES_A_TOKEN
+from waypost.gateway.settlement import settle
+from waypost.ledger.records import Outcome
+from waypost.upstream.lines import Line
+from waypost.upstream.pool import Outgoing
+
+MOST_REPLY_BYTES = 256 * 1024 * 1024
+# What a caller says to its provider in headers, and no one else: versions and betas of the protocol.
+PASSED_REQUEST_HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")
+ANTHROPIC_VERSION = ("anthropic-version", "2023-06-01")
+
+
+def request_for(call: Call, course: Course, lane: Lane) -> Outgoing:
+    """The call as this candidate is to get it. Raises Refused where the route rejects parameters that can't be carried."""
+    relayed = lane.dialect is call.dialect
+    body = edited_body(call, course, lane) if relayed else translated_body(call, course, lane)
+    line = lane.line if call.options.api_key is None else own_line(lane, call.options.api_key)
+    timeouts = course.timeouts
+    return line.outgoing(
+        lane.dialect.path if not call.counting else COUNT_PATH,
+        lane.candidate.model,
+        call.exchange.query if relayed else "",
+        request_headers(call, lane, relayed),
+        body,
+        connect_s=timeouts.connect_s,
+        first_byte_s=timeouts.first_byte_s,
+        stall_s=timeouts.stall_s,
+        deadline=course.deadline,
+    )
+
+
+COUNT_PATH = "/v1/messages/count_tokens"
+
+
+def own_line(lane: Lane, key: str) -> Line:
+    """The provider dialled with the caller's own key."""
+    try:
+        return lane.line.with_secret(key)
+    except ValueError:
+        raise Refused(ErrorKind.BAD_REQUEST, "waypost.api_key holds a character that no header can carry.") from None
+
+
+def edited_body(call: Call, course: Course, lane: Lane) -> bytes:
+    """The caller's own bytes, with the few members changed that must be."""
+    glance = course.glance
+    edits = Edits(
+        model=lane.candidate.model,
+        want_usage=glance.stream and not glance.asked_usage,
+        max_output=course.clamp.max_output,
+        max_output_field=lane.line.provider.max_output_field,
+        remove_options=glance.options is not None,
+    )
+    return call.dialect.edit(call.exchange.body, glance, edits)
+
+
+def translated_body(call: Call, course: Course, lane: Lane) -> bytes:
+    if call.request is None:
+        call.request = call.dialect.read_request(call.exchange.body)
+    provider = lane.line.provider
+    shape = Shape(
+        model=lane.candidate.model,
+        quirks=provider.quirks,
+        max_output=course.clamp.max_output,
+        max_output_field=provider.max_output_field,
+        default_max_output=provider.default_max_output or 4096,
+    )
+    written = lane.dialect.write_request(call.request, shape)
+    policy = course.plan.settings.dropped_parameters
+    if written.dropped and policy is DroppedParameters.REJECT:
+        names = ", ".join(written.dropped)
+        raise Refused(
+            ErrorKind.BAD_REQUEST,
+            f"{lane.candidate.target_key} can't carry: {names}. Leave these out, or let the route warn instead of reject.",
+        )
+    call.dropped = written.dropped if policy is DroppedParameters.WARN else ()
+    return written.body
+
+
+def request_headers(call: Call, lane: Lane, relayed: bool) -> Headers:
+    headers: Headers = []
+    if relayed:
+        given = call.exchange.headers
+        headers = [(name, given[name]) for name in PASSED_REQUEST_HEADERS if name in given]
+    if lane.dialect.name == "anthropic" and not any(name == "anthropic-version" for name, _ in headers):
+        headers.append(ANTHROPIC_VERSION)
+    return headers
+
+
+async def answer_whole(gateway: Gateway, call: Call, course: Course, lane: Lane, incoming: Incoming) -> None:
+    """Reads the whole answer, looks at it, and gives it to the caller. Raises UpstreamFault if it is none."""
+    clock = gateway.clock
+    asked = clock.now()
+    try:
+        body = await incoming.read(MOST_REPLY_BYTES)
+    finally:
+        call.provider_s += clock.now() - asked
+    require_json(incoming)
+    if lane.dialect is call.dialect:
+        call.usage = lane.dialect.glance_reply(body).usage
+    else:
+        reply = lane.dialect.read_reply(body)
+        call.usage = reply.usage
+        body = call.dialect.write_reply(reply, lane.candidate.model)
+    respond(gateway, call, incoming, body)
+
+
+def respond(gateway: Gateway, call: Call, incoming: Incoming, body: bytes) -> None:
+    """The cost is settled first, so that the answer can tell it."""
+    call.outcome = Outcome.OK
+    call.status = 200
+    call.committed = True
+    call.seen_output = len(body) // BYTES_A_TOKEN + 1
+    if call.replied is not None:
+        call.replied.append(body)
+    settle(gateway, call)
+    call.first_byte_at = now = gateway.clock.now()
+    headers = answer_headers(call, now)
+    headers.append(cost_header(call))
+    headers.append(("content-type", "application/json"))
+    headers.extend(passed_headers(incoming.headers))
+    call.exchange.respond(200, headers, body)
+
+
+def require_json(incoming: Incoming) -> None:
+    """A 200 that is not JSON (a proxy's login page, say) is no answer."""
+    kind = incoming.headers.get("content-type", "application/json")
+    if "json" not in kind:
+        raise UpstreamFault(
+            Fault(kind=FaultKind.MALFORMED, status=200, message=f"the answer is {kind[:80]!r}, not JSON")
+        )

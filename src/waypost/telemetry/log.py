@@ -1,0 +1,27 @@
+"""The log: one line an event on standard error, JSON or plain. What is logged are names, kinds and numbers."""
+
+import sys
+from datetime import UTC, datetime
+from typing import TextIO
+
+import msgspec
+
+
+class Log:
+    """Satisfies the gateway's Log. `as_json` is for machines that read it."""
+
+    def __init__(self, stream: TextIO | None = None, *, as_json: bool = False) -> None:
+        self._stream = stream or sys.stderr
+        self._as_json = as_json
+
+    def __call__(self, event: str, **values: object) -> None:
+        moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        if self._as_json:
+            line = msgspec.json.encode({"at": moment, "event": event, **values}).decode()
+        else:
+            told = " ".join(f"{name}={value}" for name, value in values.items() if value is not None)
+            line = f"{moment} {event} {told}".rstrip()
+        try:
+            print(line, file=self._stream, flush=True)
+        except (OSError, ValueError):
+            return  # a log that can't be written is no reason to fail a call

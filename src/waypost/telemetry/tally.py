@@ -1,0 +1,82 @@
+"""Counts of what calls came to, in plain integers: cheap to add to, read only when someone asks.
+
+Labels are bounded: names that a caller can invent (a direct model name, say) fall into "other" once `MOST_SERIES` series
+exist, so that no caller can grow the gateway's memory.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from waypost.ledger.records import Attempt, Ended
+
+MOST_SERIES = 2000
+BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+OVERHEAD_BUCKETS_US = (50, 100, 200, 500, 1_000, 2_000, 5_000, 20_000, 100_000)
+
+CallLabels = tuple[str, str, str, str, str]  # route, provider, model, outcome, error
+AttemptLabels = tuple[str, str, str]  # provider, model, error
+
+
+class CallSeries:
+    """Sums over the calls with the same labels. Money in nano-dollars; `seconds` and `overhead` are histogram counts."""
+
+    __slots__ = ("calls", "cost", "input", "output", "overhead", "overhead_us", "seconds", "seconds_sum", "unpriced")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.input = 0
+        self.output = 0
+        self.cost = 0
+        self.unpriced = 0
+        self.seconds = [0] * (len(BUCKETS_S) + 1)
+        self.seconds_sum = 0.0
+        self.overhead = [0] * (len(OVERHEAD_BUCKETS_US) + 1)
+        self.overhead_us = 0
+
+
+class Tally:
+    __slots__ = ("_attempts", "_calls", "overshoots", "unauthorized")
+
+    def __init__(self) -> None:
+        self._calls: dict[CallLabels, CallSeries] = {}
+        self._attempts: dict[AttemptLabels, int] = {}
+        self.overshoots = 0
+        self.unauthorized = 0
+
+    def note(self, ended: Ended) -> None:
+        labels = (ended.route or "", ended.provider or "", ended.model or "", ended.outcome, ended.error or "")
+        series = self._calls.get(labels)
+        if series is None:
+            series = self._new_series(labels)
+        series.calls += 1
+        series.input += (ended.input or 0) + (ended.cache_read or 0) + (ended.cache_write or 0)
+        series.output += (ended.output or 0) + (ended.reasoning or 0)
+        if ended.cost_nano is None:
+            series.unpriced += 1
+        else:
+            series.cost += ended.cost_nano
+        seconds = ended.total_us / 1e6
+        series.seconds[bisect_left(BUCKETS_S, seconds)] += 1
+        series.seconds_sum += seconds
+        series.overhead[bisect_left(OVERHEAD_BUCKETS_US, ended.overhead_us)] += 1
+        series.overhead_us += ended.overhead_us
+        for attempt in ended.attempts:
+            if attempt.error is not None:
+                self._note_failure(attempt)
+
+    def _new_series(self, labels: CallLabels) -> CallSeries:
+        if len(self._calls) >= MOST_SERIES:
+            labels = ("other", labels[1], "other", labels[3], labels[4])
+        return self._calls.setdefault(labels, CallSeries())
+
+    def _note_failure(self, attempt: Attempt) -> None:
+        labels = (attempt.provider, attempt.model, attempt.error or "")
+        if labels not in self._attempts and len(self._attempts) >= MOST_SERIES:
+            labels = (attempt.provider, "other", labels[2])
+        self._attempts[labels] = self._attempts.get(labels, 0) + 1
+
+    def calls(self) -> Iterator[tuple[CallLabels, CallSeries]]:
+        return iter(self._calls.items())
+
+    def failures(self) -> Iterator[tuple[AttemptLabels, int]]:
+        return iter(self._attempts.items())

@@ -1,0 +1,93 @@
+"""A line: all that is needed to dial one credential of one provider, prepared when the configuration loads.
+
+The head of a request is the same for every call but for a few headers, so it is kept as bytes. A line holds a secret:
+it is never shown.
+"""
+
+from collections.abc import Sequence
+from urllib.parse import quote, urlencode, urlsplit
+
+from waypost.config.model import Provider
+from waypost.upstream.pool import Origin, Outgoing, Peer
+from waypost.wire.http1 import header_lines, request_prefix
+
+USER_AGENT = "waypost"
+
+
+class Line:
+    """`peer` is where to connect; `outgoing` is a whole request to it."""
+
+    __slots__ = ("_base_path", "_headers", "_host", "_prefixes", "_query", "peer", "provider")
+
+    def __init__(self, provider: Provider, secret: str | None, peer: Peer) -> None:
+        parts = urlsplit(provider.base_url)
+        self.provider = provider
+        self.peer = peer
+        self._base_path = parts.path.rstrip("/")
+        self._host = parts.netloc.rpartition("@")[2]
+        self._query = urlencode(provider.query)
+        self._headers = _fixed_headers(provider, secret)
+        self._prefixes: dict[str, bytes] = {}
+        request_prefix("POST", self._base_path or "/", self._host, self._headers)  # what can't be sent is told at load
+
+    def outgoing(
+        self,
+        path: str,
+        model: str,
+        query: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        *,
+        connect_s: float,
+        first_byte_s: float,
+        stall_s: float,
+        deadline: float,
+    ) -> Outgoing:
+        """A POST of `body` to the provider's own path for this dialect path. `headers` come on top of the fixed ones."""
+        return Outgoing(
+            peer=self.peer,
+            prefix=self._prefix(path, model, query),
+            body=body,
+            connect_s=connect_s,
+            first_byte_s=first_byte_s,
+            stall_s=stall_s,
+            deadline=deadline,
+            extra=header_lines(headers) if headers else b"",
+        )
+
+    def with_secret(self, secret: str) -> "Line":
+        """The same line with a caller's own key, for one call. ValueError for a key that no header can carry."""
+        return Line(self.provider, secret, self.peer)
+
+    def _prefix(self, path: str, model: str, query: str) -> bytes:
+        own = None if path.endswith("/count_tokens") else self.provider.path
+        if query or (own is not None and "{model}" in own):
+            return self._compose(path if own is None else own.replace("{model}", quote(model, safe="")), query)
+        prefix = self._prefixes.get(path)
+        if prefix is None:
+            prefix = self._prefixes[path] = self._compose(path if own is None else own, "")
+        return prefix
+
+    def _compose(self, path: str, query: str) -> bytes:
+        queries = "&".join(part for part in (self._query, query) if part)
+        target = f"{self._base_path}{path}{'?' if queries else ''}{queries}"
+        return request_prefix("POST", target, self._host, self._headers)
+
+
+def peer_of(provider: Provider, ca_file: str | None) -> Peer:
+    """Where a provider is reached. ValueError for an address that is no http(s) URL."""
+    parts = urlsplit(provider.base_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"base_url of provider {provider.name!r} is not an http or https address")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return Peer(Origin(parts.scheme, parts.hostname, port), provider.proxy, provider.ca_file or ca_file)
+
+
+def _fixed_headers(provider: Provider, secret: str | None) -> tuple[tuple[str, str], ...]:
+    fixed = (
+        ("content-type", "application/json"),
+        ("accept-encoding", "identity"),
+        ("user-agent", USER_AGENT),
+        *provider.headers,
+    )
+    return (*fixed, (provider.auth_header, f"{provider.auth_prefix}{secret}")) if secret else fixed
