@@ -39,6 +39,9 @@ class Outgoing(Struct):
     deadline: float
     extra: bytes = b""
 
+    def __repr__(self) -> str:
+        return f"Outgoing({self.peer.origin})"  # the rest holds secrets
+
 
 class Incoming:
     """An answer whose head has come. `first_byte_at` is loop time. `close` it, always: nothing else frees its
@@ -58,11 +61,14 @@ class Incoming:
         self.delimited_by_close = parser.delimited_by_close
         self.first_byte_at = connection.first_byte_at
 
-    async def next(self) -> bytes:
-        """The next piece of the body, b"" at its proper end. UpstreamFault, DeadlinePassed."""
+    async def next(self, silence_s: float | None = None) -> bytes:
+        """The next piece of the body, b"" at its proper end. `silence_s` stands in for the request's `stall_s`.
+
+        UpstreamFault, DeadlinePassed.
+        """
         if self._connection is None:
             raise RuntimeError("the answer is closed")
-        return await self._connection.next()
+        return await self._connection.next(silence_s)
 
     async def read(self, limit: int) -> bytes:
         """The whole (rest of the) body. UpstreamFault(MALFORMED) if it is larger than `limit` bytes."""
