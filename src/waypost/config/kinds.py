@@ -304,7 +304,7 @@ def _tags(reading: Reading, node: Node, path: str) -> tuple[tuple[str, str], ...
 def split_tag(label: str) -> tuple[str, str]:
     """`name=value`, or a bare label, whose value is empty."""
     name, _, value = label.partition("=")
-    return name, value
+    return name.strip(), value.strip()
 
 
 def _one_tag(reading: Reading, node: Node, path: str) -> tuple[tuple[str, str], ...] | None:

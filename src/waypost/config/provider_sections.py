@@ -27,7 +27,9 @@ CAPABILITIES = ("tools", "images", "documents", "audio", "structured", "reasonin
 QUIRKS = {
     "cache_control": "Takes Anthropic's `cache_control` marks on content parts.",
     "developer_role": "Takes the role `developer`; others are sent `system`.",
+    "effort": "Claude models behind another name that think by `output_config.effort` (dialect `anthropic`).",
     "reasoning_effort": "Takes `reasoning_effort`.",
+    "thinking_budget": "Claude models behind another name that think by a budget of tokens (dialect `anthropic`).",
     "top_k": "Takes `top_k`.",
 }
 DIALECTS = ("openai_chat", "anthropic")
@@ -169,7 +171,7 @@ PROVIDER = Section(
             meaning=(
                 "Output limit sent where the caller gives none and the dialect demands one, and assumed by budgets."
             ),
-            default="the model's, if known, else 4096",
+            default="`4096`",
         ),
         Field(
             key="count_tokens",

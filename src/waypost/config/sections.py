@@ -49,7 +49,7 @@ CLASSES = tuple(member.value for member in ProviderClass)
 
 TLS = Section(
     path="server.tls",
-    meaning="TLS on the data listener. Both files are PEM and are read again on reload.",
+    meaning="TLS on the data listener. Both files are PEM.",
     struct=Tls,
     fields=(
         Field(key="certificate", kind=PATH, required=True, meaning="Certificate chain, the server's own first."),
@@ -76,12 +76,8 @@ SERVER = Section(
         Field(key="tls", kind=section_kind(TLS), meaning="Serve the data listener over TLS."),
         Field(key="max_head_bytes", kind=SIZE, meaning="Largest request line and headers; more is a 431."),
         Field(key="max_body_bytes", kind=SIZE, meaning="Largest request body; more is a 413."),
-        Field(
-            key="max_connections", kind=whole(1, 1_000_000), meaning="Connections open at once; more wait unaccepted."
-        ),
-        Field(
-            key="header_timeout_s", kind=SECONDS, meaning="From the first byte of a request to the end of its headers."
-        ),
+        Field(key="max_connections", kind=whole(1, 1_000_000), meaning="Connections open at once."),
+        Field(key="header_timeout_s", kind=SECONDS, meaning="Longest time to send a request's headers."),
         Field(key="body_timeout_s", kind=SECONDS, meaning="Longest silence while a caller sends a body."),
         Field(key="keep_alive_s", kind=SECONDS, meaning="How long an idle connection is kept."),
         Field(key="write_stall_s", kind=SECONDS, meaning="Longest time a caller may leave an answer unread."),
@@ -275,7 +271,9 @@ BREAKER = Section(
         Field(key="minimum", kind=whole(1, 1_000_000), meaning="Calls in the window below which no rate is taken."),
         Field(key="error_rate", kind=number(above=0, maximum=1), meaning="Share of failures that opens it."),
         Field(key="consecutive", kind=whole(1, 1_000_000), meaning="Failures in a row that open it."),
-        Field(key="cooldown_s", kind=SECONDS, meaning="First cooldown; each failed probe doubles it."),
+        Field(
+            key="cooldown_s", kind=SECONDS, meaning="First cooldown; each failed probe doubles it, less some jitter."
+        ),
         Field(key="max_cooldown_s", kind=SECONDS, meaning="Longest cooldown."),
     ),
 )
