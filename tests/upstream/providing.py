@@ -78,7 +78,7 @@ async def providing(script: Script, *, ssl_context: Any = None) -> AsyncIterator
             await script(link)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  told when the provider stops
             running.failures.append(error)
         finally:
             writer.close()

@@ -7,7 +7,7 @@ import msgspec
 from waypost.conversation.faults import ErrorKind, Refused
 from waypost.conversation.options import CallOptions
 from waypost.dialects.dialect import Glance
-from waypost.gateway.call import NO_OPTIONS, NO_TAGS, Call
+from waypost.gateway.call import NO_OPTIONS, Call
 from waypost.gateway.gateway import Gateway
 
 MOST_TAGS = 32
@@ -93,21 +93,20 @@ def check(options: CallOptions) -> None:
             raise Refused(ErrorKind.BAD_REQUEST, f"waypost: a label is longer than {LONGEST_LABEL} characters.")
 
 
-def tags_of(own: tuple[tuple[str, str], ...], options: CallOptions) -> Mapping[str, str]:
-    """The caller's tags, then the key's: what the operator gave a key can't be overwritten. `name` or `name=value`."""
+def tags_of(own: tuple[tuple[str, str], ...], options: CallOptions) -> tuple[tuple[str, str], ...]:
+    """The caller's tags and the key's: what the operator gave a key can't be overwritten. `name` or `name=value`."""
     given = options.tags
-    if not given and not own:
-        return NO_TAGS
+    if not given:
+        return own
     if isinstance(given, dict):
         tags = dict(given)
     else:
-        pairs = [tag.partition("=") for tag in given or ()]
+        pairs = [tag.partition("=") for tag in given]
         tags = {name.strip(): value.strip() for name, _, value in pairs}
-    if len(tags) > MOST_TAGS or any(
-        len(name) > LONGEST_LABEL or len(value) > LONGEST_LABEL for name, value in tags.items()
-    ):
+    longest = max((len(text) for pair in tags.items() for text in pair), default=0)
+    if len(tags) > MOST_TAGS or longest > LONGEST_LABEL:
         raise Refused(
             ErrorKind.BAD_REQUEST, f"waypost.tags: at most {MOST_TAGS}, each at most {LONGEST_LABEL} characters."
         )
     tags.update(own)
-    return tags
+    return tuple(tags.items())

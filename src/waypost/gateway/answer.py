@@ -33,7 +33,7 @@ def answer_headers(call: Call, now: float) -> Headers:
         ("x-waypost-route", (call.found.route or "") if call.found is not None else ""),
         ("x-waypost-provider", served.provider if served is not None else ""),
         ("x-waypost-model", served.model if served is not None else ""),
-        ("x-waypost-attempts", str(len(call.attempts))),
+        ("x-waypost-attempts", str(call.tries)),
         ("x-waypost-cache", "off"),
         ("x-waypost-overhead-us", str(max(0, overhead_us))),
     ]

@@ -65,6 +65,7 @@ async def attempt(gateway: Gateway, call: Call, course: Course, lane: Lane) -> N
     started = clock.now()
     outcome, fault, status, first_byte_at = Outcome.CANCELLED, None, None, None
     call.served_by = lane.candidate
+    call.tries += 1
     try:
         outgoing = request_for(call, course, lane)
         asked = clock.now()

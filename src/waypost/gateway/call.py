@@ -1,8 +1,6 @@
 """All that is known of one call while it walks. Each step reads what earlier steps wrote and adds its own part."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from waypost.gateway.gateway import Lane
 
 NO_OPTIONS = CallOptions()
-NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 class Clamp(Struct, frozen=True):
@@ -87,6 +84,7 @@ class Call:
         "started_ns",
         "status",
         "tags",
+        "tries",
         "unrecorded",
         "usage",
     )
@@ -103,7 +101,7 @@ class Call:
         self.caller: Caller = ANYONE
         self.glance: Glance | None = None
         self.options: CallOptions = NO_OPTIONS
-        self.tags: Mapping[str, str] = NO_TAGS
+        self.tags: tuple[tuple[str, str], ...] = ()
         # order
         self.found: Found | None = None
         self.course: Course | None = None
@@ -111,6 +109,7 @@ class Call:
         self.accepted = False  # the journal holds its beginning
         # attempt, answer
         self.request: Request | None = None  # the neutral form, once a translation asked for it
+        self.tries = 0  # attempts begun; those that ended are in `attempts`
         self.attempts: list[Attempt] = []
         self.served_by: Candidate | None = None
         self.committed = False

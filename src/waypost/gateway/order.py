@@ -34,7 +34,7 @@ def order(gateway: Gateway, call: Call, glance: Glance) -> Course:
     lanes = gateway.lanes(plan)
     clamp = bound(call, glance, plan, lanes)
     at_s = call.started_ns / 1e9
-    allowances = gateway.budgets.match(caller.name, caller.team, call.tags.items())
+    allowances = gateway.budgets.match(caller.name, caller.team, call.tags)
     constraints = options.constraints
     facts = Facts(
         at_s=at_s,
@@ -94,7 +94,7 @@ def accept(gateway: Gateway, call: Call, course: Course) -> Course:
     Raises Refused(OVER_BUDGET), JournalUnavailable. The course it returns has the output limit that was held for.
     """
     caller, at_s = call.caller, call.started_ns / 1e9
-    allowances = gateway.budgets.match(caller.name, caller.team, call.tags.items())
+    allowances = gateway.budgets.match(caller.name, caller.team, call.tags)
     if allowances and not call.counting:
         prices = [
             price
@@ -112,7 +112,7 @@ def accept(gateway: Gateway, call: Call, course: Course) -> Course:
             call.started_ns,
             caller.name,
             caller.team,
-            call.tags,
+            dict(call.tags),
             None if found is None else found.task,
             None if found is None else found.route,
             gateway.config.revision,

@@ -30,7 +30,7 @@ def row(gateway: Gateway, call: Call) -> Ended:
         started_ns=call.started_ns,
         key=caller.name,
         team=caller.team,
-        tags=call.tags,
+        tags=dict(call.tags),
         task=None if found is None else found.task,
         route=None if found is None else found.route,
         revision=gateway.config.revision,

@@ -79,6 +79,11 @@ class Journal:
         """Entries that could not be written yet."""
         return len(self._waiting)
 
+    @property
+    def finished(self) -> bool:
+        """Sealed, and no call is open: no start will need the last segment."""
+        return self.sealed and not self._open
+
     def accept(self, entry: Accepted) -> None:
         """Returns when the call is on record. Raises JournalUnavailable: then the call must not be served."""
         text = line(entry)

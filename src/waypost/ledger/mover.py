@@ -100,7 +100,7 @@ class Mover:
         try:
             ledger = self._ledger = self._ledger or self._connect(self._path)
             # In this order: a segment that appears in between counts as current and is not dropped.
-            current = _NONE if self._journal.sealed else self._journal.segment
+            current = _NONE if self._journal.finished else self._journal.segment
             for name in segment_names(self._journal.folder):
                 self._move_segment(ledger, name)
                 if name < current:

@@ -8,8 +8,9 @@ nano-dollars per million tokens; None is unknown, never 0.
 from collections.abc import Mapping
 from enum import StrEnum
 
-from msgspec import Raw, Struct, to_builtins
+from msgspec import Raw, Struct
 from msgspec.json import Encoder
+from msgspec.structs import astuple
 
 Charge = tuple[str, int, int]  # (budget, start of its window in Unix seconds, nano-dollars)
 
@@ -119,7 +120,7 @@ def line(entry: Entry) -> bytes:
     try:
         text = _encode(entry)
     except UnicodeEncodeError:
-        text = _encode(_encodable(to_builtins(entry)))
+        text = _encode(_encodable(entry))
     if b"\n" in text:
         text = text.replace(b"\n", b" ")
     return text + b"\n"
@@ -132,7 +133,10 @@ def _encodable(value: object) -> object:
             return value.encode("utf-8", "replace").decode()
         case dict():
             return {_encodable(name): _encodable(member) for name, member in value.items()}
-        case list() | tuple():
+        case tuple():
             return [_encodable(member) for member in value]
+        case Struct():
+            tag = value.__struct_config__.tag
+            return [*(() if tag is None else (tag,)), *map(_encodable, astuple(value))]
         case _:
             return value

@@ -4,6 +4,7 @@ What is known before a call comes is here: names, prices, what the operator's po
 `decision`; what the last minutes taught is in `health`.
 """
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -122,7 +123,6 @@ def compile_plan(
         ),
         order="deterministic",
     )
-    known = [candidate.capabilities for candidate in candidates if candidate.capabilities is not None]
     fixed = len(candidates) == len(tiers) and (strategy is Strategy.ORDERED or len(settings.targets) == 1)
     return Plan(
         id=blake2b(statics, digest_size=8).hexdigest(),
@@ -132,7 +132,7 @@ def compile_plan(
         strategy=strategy,
         candidates=tuple(candidates),
         statics=statics,
-        capabilities=frozenset.intersection(*known) if known else None,
+        capabilities=_common(candidates),
         any_denied=any(candidate.denied for candidate in candidates),
         single_order=tuple(range(len(candidates))) if fixed else None,
     )
@@ -168,10 +168,15 @@ def restore_plan(statics: bytes) -> Plan:
         strategy=record.strategy,
         candidates=candidates,
         statics=statics,
-        capabilities=None,
+        capabilities=_common(candidates),
         any_denied=any(candidate.denied for candidate in candidates),
         single_order=None,
     )
+
+
+def _common(candidates: Sequence[Candidate]) -> frozenset[str] | None:
+    known = [candidate.capabilities for candidate in candidates if candidate.capabilities is not None]
+    return frozenset.intersection(*known) if known else None
 
 
 def _candidates(

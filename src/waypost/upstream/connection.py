@@ -128,13 +128,13 @@ class UpstreamConnection(asyncio.Protocol):
             await self._wait()
         self.deadline = self._total
 
-    async def next(self) -> bytes:
-        """The next piece of the body, b"" at its end."""
+    async def next(self, silence_s: float | None = None) -> bytes:
+        """The next piece of the body, b"" at its end. `silence_s` stands in for the request's `stall_s`, this once."""
         parser = self.parser
         while not parser.pending:
             if parser.complete:
                 return b""
-            self.deadline = min(self._loop.time() + self._stall_s, self._total)
+            self.deadline = min(self._loop.time() + (self._stall_s if silence_s is None else silence_s), self._total)
             await self._wait()
             self.deadline = self._total
         data = parser.take()

@@ -118,8 +118,8 @@ def _disjoint(wire: WireUsage) -> Usage:
 def _output(wire: WireUsage, reasoning: int | None) -> tuple[int | None, int | None]:
     """Output without reasoning, and reasoning.
 
-    Most providers count reasoning within `completion_tokens`; xAI counts it beside, which shows in a total that is larger
-    by exactly that much. Gemini's compatible endpoint does so too and does not even name it: only its total holds the
+    Most providers count reasoning within `completion_tokens`; xAI counts it beside, which shows in a total larger by
+    exactly that much. Gemini's compatible endpoint does so too and does not even name it: only its total holds the
     thinking that is billed. Mistral's totals hold sound that it bills by the second.
     """
     completion = wire.completion_tokens
