@@ -33,6 +33,9 @@ def tables(*tasks: tuple[str, str]) -> Tables:
         ("vendor/deep", None, "home/vendor/deep"),
         ("large", None, "acme/large"),
         ("only", None, "other/only"),
+        ("large-20260102", None, "acme/large-20260102"),
+        ("large-2026-01-02", None, "acme/large-2026-01-02"),
+        ("only-latest", None, "other/only-latest"),
     ],
 )
 def test_a_name_is_a_route_a_target_or_what_one_provider_lists(model: str, route: str | None, target: str) -> None:
@@ -53,6 +56,9 @@ def test_a_name_is_a_route_a_target_or_what_one_provider_lists(model: str, route
         ("small", "acme/small, other/small"),
         ("home/qwen4", "home/qwen3"),
         ("nobody/qwen3", ""),
+        ("small-20260102", "acme/small-20260102"),
+        ("large-2026", ""),
+        ("qwen3-latest", "qwen3"),
         ("", ""),
         ("auto", ""),
         ("x" * 100_000, ""),

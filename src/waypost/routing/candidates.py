@@ -4,7 +4,7 @@ What is known before a call comes is here: names, prices, what the operator's po
 `decision`; what the last minutes taught is in `health`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -49,7 +49,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """A route, or a target that was named directly (`route` None), ready to decide by.
 
     `id` is a hash of `statics`, the JSON object that records the plan once for all decisions made by it. The last
-    three members prepare the common case: a call about which nothing stands out.
+    four members prepare the common case: a call about which nothing stands out.
     """
 
     id: str
@@ -59,6 +59,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     strategy: Strategy
     candidates: tuple[Candidate, ...]
     statics: bytes
+    groups: tuple[tuple[Candidate, ...], ...]  # the candidates of each target
     capabilities: frozenset[str] | None  # that all candidates are known to have; None: nobody's are known
     any_denied: bool
     single_order: tuple[int, ...] | None  # the order, where strategy and credentials leave no choice
@@ -132,6 +133,7 @@ def compile_plan(
         strategy=strategy,
         candidates=tuple(candidates),
         statics=statics,
+        groups=grouped(candidates),
         capabilities=_common(candidates),
         any_denied=any(candidate.denied for candidate in candidates),
         single_order=tuple(range(len(candidates))) if fixed else None,
@@ -168,10 +170,19 @@ def restore_plan(statics: bytes) -> Plan:
         strategy=record.strategy,
         candidates=candidates,
         statics=statics,
+        groups=grouped(candidates),
         capabilities=_common(candidates),
         any_denied=any(candidate.denied for candidate in candidates),
         single_order=None,
     )
+
+
+def grouped(candidates: Iterable[Candidate]) -> tuple[tuple[Candidate, ...], ...]:
+    """Candidates by the target that they are of, in the order given."""
+    groups: dict[int, list[Candidate]] = {}
+    for candidate in candidates:
+        groups.setdefault(candidate.target, []).append(candidate)
+    return tuple(tuple(group) for group in groups.values())
 
 
 def _common(candidates: Sequence[Candidate]) -> frozenset[str] | None:

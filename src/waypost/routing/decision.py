@@ -17,11 +17,13 @@ from waypost.conversation.faults import ErrorKind, Refused
 from waypost.governance.money import nanodollars
 from waypost.governance.policy import ALLOW_ALL, Author, Denial, constrained, denial
 from waypost.governance.pricing import upper_bound
-from waypost.routing.candidates import Candidate, Plan
+from waypost.routing.candidates import Candidate, Plan, grouped
 from waypost.routing.chance import uniform
 from waypost.routing.facts import Facts
 from waypost.routing.health import View
 from waypost.routing.strategies import STRATEGIES
+
+Groups = tuple[tuple[Candidate, ...], ...]
 
 _CREDENTIALS_FROM = 1_000  # positions of the seed below this belong to the strategy
 
@@ -97,16 +99,16 @@ def decide_with(
         if plan.single_order is not None:
             order, propensities = plan.single_order, _certain(len(plan.candidates))
         else:
-            everyone = range(len(plan.candidates))
-            order, propensities = _arrange(plan, everyone, facts, seed), _propensities(plan, everyone, facts)
+            order = _arrange(plan, plan.groups, facts, seed)
+            propensities = _propensities(plan, plan.groups, facts)
     else:
         judged = _judge_all(plan, facts, views, bounds)
-        viable = [index for index, verdict in enumerate(judged) if verdict is Verdict.VIABLE]
-        order = _arrange(plan, viable, facts, seed)
+        viable = [each for each, verdict in zip(plan.candidates, judged, strict=True) if verdict is Verdict.VIABLE]
+        order = _arrange(plan, grouped(viable), facts, seed)
         if views:
             order, last_resort = _breakers_vote(order, views, judged)
         contenders = _contenders(viable, views, last_resort)
-        propensities = _propensities(plan, contenders, facts)
+        propensities = _propensities(plan, grouped(contenders), facts)
         verdicts = tuple(judged)
     return Decision(
         plan=plan.id,
@@ -211,44 +213,39 @@ def _cost_ceiling(facts: Facts) -> int | None:
         raise Refused(ErrorKind.BAD_REQUEST, f"waypost.constraints.max_cost_usd: {error}") from error
 
 
-def _arrange(plan: Plan, viable: Sequence[int], facts: Facts, seed: int) -> tuple[int, ...]:
-    """The viable candidates in the order to try them, breakers not asked yet."""
-    groups = _by_target(plan, viable)
-    targets = [group[0] for group in groups.values() if group[0].tier == 0]
-    fallbacks = [group[0] for group in groups.values() if group[0].tier > 0]
-    ordered = targets if len(targets) < 2 else STRATEGIES[plan.strategy].order(targets, facts, seed)
+def _arrange(plan: Plan, groups: Groups, facts: Facts, seed: int) -> tuple[int, ...]:
+    """The viable candidates, grouped by target, in the order to try them; breakers not asked yet."""
+    if len(groups) > 1 and groups[1][0].tier == 0:
+        groups = _by_strategy(plan, groups, facts, seed)
     order: list[int] = []
-    for first in (*ordered, *fallbacks):
-        group = groups[first.target]
-        if len(group) > 1:
-            group = sorted(group, key=lambda candidate: uniform(seed, _CREDENTIALS_FROM + candidate.index))
-        order.extend(candidate.index for candidate in group)
+    for group in groups:
+        if len(group) == 1:
+            order.append(group[0].index)
+        else:
+            drawn = sorted((uniform(seed, _CREDENTIALS_FROM + each.index), each.index) for each in group)
+            order += [index for _, index in drawn]
     return tuple(order)
 
 
-def _propensities(plan: Plan, contenders: Sequence[int], facts: Facts) -> tuple[float, ...]:
+def _by_strategy(plan: Plan, groups: Groups, facts: Facts, seed: int) -> Groups:
+    """The targets as the strategy orders them, the fallbacks after them as they are."""
+    first = {group[0].index: group for group in groups}
+    targets = [group[0] for group in groups if group[0].tier == 0]
+    ordered = STRATEGIES[plan.strategy].order(targets, facts, seed)
+    return (*[first[candidate.index] for candidate in ordered], *groups[len(targets) :])
+
+
+def _propensities(plan: Plan, contenders: Groups, facts: Facts) -> tuple[float, ...]:
     """By candidate, the probability of being first among the contenders. Sums to 1 unless there are none."""
     shares = [0.0] * len(plan.candidates)
-    groups = list(_by_target(plan, contenders).values())
-    if not groups:
+    if not contenders:
         return tuple(shares)
-    targets = [group for group in groups if group[0].tier == 0]
-    if targets:
-        by_target = STRATEGIES[plan.strategy].shares([group[0] for group in targets], facts)
-    else:
-        targets, by_target = groups[:1], [1.0]
-    for group, share in zip(targets, by_target, strict=True):
+    targets = [group[0] for group in contenders if group[0].tier == 0]
+    by_target = STRATEGIES[plan.strategy].shares(targets, facts) if len(targets) > 1 else (1.0,)
+    for group, share in zip(contenders, by_target, strict=False):
         for candidate in group:
             shares[candidate.index] = share / len(group)
     return tuple(shares)
-
-
-def _by_target(plan: Plan, indices: Sequence[int]) -> dict[int, list[Candidate]]:
-    groups: dict[int, list[Candidate]] = {}
-    for index in indices:
-        candidate = plan.candidates[index]
-        groups.setdefault(candidate.target, []).append(candidate)
-    return groups
 
 
 def _breakers_vote(
@@ -265,15 +262,15 @@ def _breakers_vote(
     return (kept,), True
 
 
-def _contenders(viable: list[int], views: tuple[View, ...], last_resort: bool) -> list[int]:
+def _contenders(viable: list[Candidate], views: tuple[View, ...], last_resort: bool) -> list[Candidate]:
     """Who could have been first with another seed: those not held back, or all that recover soonest."""
     if not views:
         return viable
     if not last_resort:
-        return [index for index in viable if views[index].wait_s is None]
-    waits = {index: wait for index in viable if (wait := views[index].wait_s) is not None}
-    soonest = min(waits.values())
-    return [index for index, wait in waits.items() if wait == soonest]
+        return [candidate for candidate in viable if views[candidate.index].wait_s is None]
+    waits = [wait for candidate in viable if (wait := views[candidate.index].wait_s) is not None]
+    soonest = min(waits)
+    return [candidate for candidate in viable if views[candidate.index].wait_s == soonest]
 
 
 def _certain(count: int) -> tuple[float, ...]:

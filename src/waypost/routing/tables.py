@@ -4,6 +4,7 @@ Compiled once for each configuration. Plans of targets that callers name directl
 bounded. Knows names; decides nothing between candidates.
 """
 
+import re
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ _MOST_DIRECT = 1024
 _LONGEST_NAME = 256
 _MOST_NAMES = 200  # comparing is slow, and a caller may err often
 _SHARED_START = 3
+_DATED = re.compile(r"-(20\d{6}|20\d{2}-\d{2}-\d{2}|latest)$")
 
 
 class Found(Struct, frozen=True):
@@ -102,9 +104,15 @@ class Tables:
         raise _unknown(model, self._near(model, self._all_names(model)))
 
     def _listing(self, model: str) -> list[str]:
-        """Who lists a bare name: providers configured to; only where none is, those known to by the price table."""
+        """Who lists a bare name: providers configured to; only where none is, those known to by the price table.
+
+        The table seldom names dated releases of a model, so such a name is also looked for without its date.
+        """
         configured = [each.name for each in self._config.providers if each.models and model in each.models]
-        return configured or [each.name for each in self._config.providers if model in self._known(each)]
+        return configured or self._knowing(model) or self._knowing(_DATED.sub("", model))
+
+    def _knowing(self, model: str) -> list[str]:
+        return [each.name for each in self._config.providers if model in self._known(each)]
 
     def _known(self, provider: Provider) -> frozenset[str]:
         return self._prices.names(provider.price_source) if provider.models is None else frozenset()
