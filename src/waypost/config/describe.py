@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from waypost.config.model import Address, Config, Key, Provider, Route, Secret, TargetRef
-from waypost.config.secrets import REFERENCE
+from waypost.config.secrets import REFERENCE, is_reference
 from waypost.config.yaml_source import dotted
 
 HIDDEN = "***"
@@ -118,7 +118,4 @@ class _Describing:
                 raise TypeError(f"a configuration holds no {type(value).__name__}")
 
     def _secret(self, secret: Secret) -> str:
-        source = secret.source
-        if REFERENCE.fullmatch(source) is not None or source.startswith("file:"):
-            return source
-        return self._hide(source)
+        return secret.source if is_reference(secret) else self._hide(secret.source)

@@ -11,6 +11,7 @@ from waypost.config.kinds import (
     REGION,
     SECRET,
     TEXT,
+    URL_PATH,
     check_any_text,
     check_header_name,
     check_name,
@@ -149,7 +150,7 @@ PROVIDER = Section(
         ),
         Field(
             key="path",
-            kind=PATH,
+            kind=URL_PATH,
             meaning="Path appended to `base_url`; `{model}` is replaced.",
             default="the dialect's",
         ),

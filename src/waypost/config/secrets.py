@@ -28,6 +28,11 @@ def resolve(secret: Secret, environ: Mapping[str, str]) -> str:
     return _usable(source, "the value")
 
 
+def is_reference(secret: Secret) -> bool:
+    """Whether the secret is only referred to, and may therefore be shown as it is written."""
+    return secret.source.startswith(_FILE) or REFERENCE.fullmatch(secret.source) is not None
+
+
 def digest_of(value: str) -> str:
     """SHA-256 of a key, 64 hex digits: how a key is kept."""
     import hashlib
