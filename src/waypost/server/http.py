@@ -166,13 +166,11 @@ class HttpServer:
         except Exception as error:  # noqa: BLE001  the last line of defence: one call's bug is one call's 500
             self._fail(exchange, error)
         finally:
-            self._ended(exchange)
-
-    def _ended(self, exchange: ServerExchange) -> None:
-        task, exchange.task = exchange.task, None
-        if task is not None:
-            self._tasks.discard(task)
-        self._tell_quiet()
+            task, exchange.task = exchange.task, None
+            if task is not None:
+                self._tasks.discard(task)
+            if self._quiet is not None:
+                self._tell_quiet()
 
     async def _until_empty(self, those: "set[asyncio.Task[None]] | set[Connection]", deadline: float) -> None:
         self._awaited = those

@@ -28,20 +28,33 @@ class ServerExchange(ReceivedRequest):
 
     __slots__ = ("_chunked", "_connection", "_held", "_status", "done", "gone", "peer", "started", "task")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.peer = ""
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: dict[str, str],
+        body: bytes,
+        keep_alive: bool,
+        chunkable: bool,
+        received_at: float,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.keep_alive = keep_alive
+        self.chunkable = chunkable
+        self.received_at = received_at
         self.started = False
         self.gone = False
         self.done = False  # answered in full, or given up
         self.task: asyncio.Task[None] | None = None
-        self._connection: Connection | None = None
         self._held: bytes | None = None  # a head that waits for the first piece of its body
-        self._status = 200
-        self._chunked = False
 
     def attach(self, connection: "Connection") -> None:
-        self._connection = connection
+        self._connection: Connection | None = connection
         self.peer = connection.peer
 
     def respond(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
@@ -51,15 +64,13 @@ class ServerExchange(ReceivedRequest):
         connection = self._connection
         if connection is None:
             return
-        if status == 204:
-            tail = connection.tail(self, head) + "\r\n"
-        else:
-            tail = f"{connection.tail(self, head)}content-length: {len(body)}\r\n\r\n"
+        tail = connection.tail(self, head)
+        length = "\r\n" if status == 204 else f"content-length: {len(body)}\r\n\r\n"
+        data = f"{head}{tail}{length}".encode("latin-1")
         if not has_body(self.method, status):
             body = b""
-        encoded = (head + tail).encode("latin-1")
         self.started = True
-        connection.write(encoded, body)
+        connection.write(data, body)
         self._end(connection)
 
     def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
@@ -136,6 +147,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_exchange",
+        "_keep_alive_s",
         "_lingering",
         "_loop",
         "_lost",
@@ -151,6 +163,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server: "HttpServer", loop: asyncio.AbstractEventLoop) -> None:
         self._server = server
+        self._keep_alive_s = server.settings.keep_alive_s
         self._loop = loop
         self._parser: RequestParser[ServerExchange] = RequestParser(server.limits, ServerExchange)
         self._transport: Any = None
@@ -195,15 +208,25 @@ class Connection(asyncio.Protocol):
         if self._lingering:
             return
         parser = self._parser
-        now = self._loop.time()
         begun = parser.begun
+        now = self._loop.time()
         parser.feed(data, now)
+        if parser.ready and self._exchange is None and not self.write_paused:
+            self._start(parser.ready.popleft())
+            if parser.ready and parser.full:
+                self._pause_reading()
+        else:
+            self._wait_on(now, begun)
+
+    def _wait_on(self, now: float, begun: bool) -> None:
+        """What came completes no request that could be started now. `begun`: one had begun before."""
+        parser = self._parser
         if parser.full:
             self._pause_reading()
         if self._exchange is not None or self.write_paused:
             return
-        if parser.ready or parser.fault is not None:
-            self._advance()
+        if parser.fault is not None:
+            self._refuse(parser.fault)
         elif parser.in_body:
             if parser.awaits_continue:
                 self._continue()
@@ -254,13 +277,12 @@ class Connection(asyncio.Protocol):
 
     def answered(self, exchange: ServerExchange) -> None:
         self._exchange = None
-        if exchange.keep_alive:
+        if not exchange.keep_alive:
+            self._part()
+        elif self._parser.begun or self._parser.ready or self._reading_paused or self._parser.fault is not None:
             self._advance()
-        elif self._transport.can_write_eof():
-            self._close_soon()
-        else:
-            self._lingering = True
-            self._transport.close()
+        elif not self.write_paused:
+            self.deadline = self._loop.time() + self._keep_alive_s
 
     def cut(self, *, reset: bool) -> None:
         """Ends the connection without a proper end. `reset`: its end alone would look like the end of the answer."""
@@ -279,9 +301,9 @@ class Connection(asyncio.Protocol):
         elif self._exchange is not None:
             self.deadline = inf
         elif self._parser.in_body:
-            self._refuse(Rejection(408, "the request's body stopped coming"))
+            self._refuse(Rejection(408, "the request's body stopped coming", self._parser.path))
         elif self._parser.begun:
-            self._refuse(Rejection(408, "the request's head took too long"))
+            self._refuse(Rejection(408, "the request's head took too long", self._parser.path))
         else:
             self._transport.close()
 
@@ -311,6 +333,14 @@ class Connection(asyncio.Protocol):
         self._exchange = exchange
         exchange.attach(self)
         self._server.serve(exchange)
+
+    def _part(self) -> None:
+        """The last answer has been given: TLS has no half-open connections."""
+        if self._transport.can_write_eof():
+            self._close_soon()
+        else:
+            self._lingering = True
+            self._transport.close()
 
     def _await_request(self) -> None:
         parser, settings = self._parser, self._server.settings

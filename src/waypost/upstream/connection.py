@@ -71,17 +71,21 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         parser = self.parser
-        if not parser.begun:
-            self.first_byte_at = self._loop.time()
-        parser.feed(data)
         if self.idle:
             self._transport.abort()  # nothing was asked, and yet it speaks
             return
+        if not parser.begun:
+            self.first_byte_at = self._loop.time()
+        parser.feed(data)
         if parser.fault is not None:
             self.fail(fault(FaultKind.MALFORMED, f"the answer is not HTTP: {parser.fault}"))
             return
-        if self._waiter is not None and parser.headed:
-            self._wake()
+        waiter = self._waiter
+        if waiter is not None and parser.headed:
+            self._waiter = None
+            self.deadline = self._total
+            if not waiter.done():
+                waiter.set_result(None)
         if parser.pending > READ_HIGH_WATER and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
@@ -99,7 +103,7 @@ class UpstreamConnection(asyncio.Protocol):
             else:
                 self._failure = fault(FaultKind.TRUNCATED, "the connection closed before the answer was whole")
         parser.close()
-        self._wake()
+        self._tell()
         if self.on_lost is not None:
             self.on_lost.lose(self)
 
@@ -107,37 +111,49 @@ class UpstreamConnection(asyncio.Protocol):
 
     def begin(
         self, head: bytes, body: bytes, head_only: bool, first_byte_s: float, stall_s: float, total: float
-    ) -> None:
-        """Sends a request. `total` is the call's deadline in loop time."""
+    ) -> "asyncio.Future[None]":
+        """Sends a request; the future is done once status and headers are there, or tells why not.
+
+        `total` is the call's deadline in loop time.
+        """
         self.idle = False
-        self.parser.expect(head_only=head_only)
+        self.parser.expect(head_only)
         self._stall_s = stall_s
         self._total = total
         self.deadline = min(self._loop.time() + first_byte_s, total)
+        if self._failure is not None:
+            raise self._failure
         if len(body) > _COPY_LIMIT:
             self._transport.writelines((head, body))
         else:
             self._transport.write(head + body if body else head)
-
-    async def headed(self) -> None:
-        """Returns once status and headers are there. UpstreamFault, Stale, DeadlinePassed.
-
-        Cancelled, it cuts the connection, as does every wait here.
-        """
-        if not self.parser.headed:
-            await self._wait()
-        self.deadline = self._total
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     async def next(self, silence_s: float | None = None) -> bytes:
-        """The next piece of the body, b"" at its end. `silence_s` stands in for the request's `stall_s`, this once."""
+        """The next piece of the body, b"" at its end. UpstreamFault, DeadlinePassed; cancelled, it cuts the connection.
+
+        `silence_s` stands in for the request's `stall_s`, this once.
+        """
         parser = self.parser
         while not parser.pending:
             if parser.complete:
                 return b""
+            if self._failure is not None:
+                raise self._failure
             self.deadline = min(self._loop.time() + (self._stall_s if silence_s is None else silence_s), self._total)
-            await self._wait()
-            self.deadline = self._total
-        data = parser.take()
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            except asyncio.CancelledError:
+                self.cut()
+                raise
+        self.deadline = self._total
+        return self.take()
+
+    def take(self) -> bytes:
+        """What has come of the body since the last time."""
+        data = self.parser.take()
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
@@ -170,29 +186,18 @@ class UpstreamConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    # ---- its parts
-
-    async def _wait(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        self._waiter = waiter = self._loop.create_future()
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            self.cut()
-            raise
-        finally:
-            self._waiter = None
-        if self._failure is not None:
-            raise self._failure
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
     def fail(self, error: Exception) -> None:
+        """Ends the call: whoever waits is told, and whoever asks later."""
         if self._failure is None:
             self._failure = error
         self.cut()
-        self._wake()
+        self._tell()
+
+    def _tell(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is None or waiter.done():
+            return
+        if self._failure is not None:
+            waiter.set_exception(self._failure)
+        else:
+            waiter.set_result(None)

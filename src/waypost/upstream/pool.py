@@ -72,9 +72,13 @@ class Incoming:
 
     async def read(self, limit: int) -> bytes:
         """The whole (rest of the) body. UpstreamFault(MALFORMED) if it is larger than `limit` bytes."""
-        data = await self.next()
-        if len(data) <= limit and self._connection is not None and self._connection.parser.complete:
-            return data
+        connection = self._connection
+        if connection is not None and connection.parser.complete:
+            data = connection.take()
+            if len(data) <= limit:
+                return data
+        else:
+            data = await self.next()
         buffer = bytearray(data)
         while data and len(buffer) <= limit:
             data = await self.next()
@@ -169,10 +173,9 @@ class Pool:
         head_only = call.prefix.startswith(b"HEAD ")
         connection = lane.idle.pop() if lane.idle else await self._open(lane, call)
         while True:
-            connection.begin(head, body, head_only, call.first_byte_s, call.stall_s, call.deadline)
             self.busy.add(connection)
             try:
-                await connection.headed()
+                await connection.begin(head, body, head_only, call.first_byte_s, call.stall_s, call.deadline)
                 return Incoming(connection, lane)
             except Stale:
                 connection = await self._open(lane, call, fresh=True)

@@ -13,6 +13,37 @@ from msgspec import Struct
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
+# Names that most heads are made of, as clients and servers write them: looking one up is cheaper than decoding it.
+KNOWN_NAMES = {
+    form.encode(): name
+    for name in (
+        "accept",
+        "accept-encoding",
+        "anthropic-version",
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "date",
+        "host",
+        "server",
+        "transfer-encoding",
+        "user-agent",
+        "x-api-key",
+        "x-request-id",
+        "x-stainless-arch",
+        "x-stainless-async",
+        "x-stainless-lang",
+        "x-stainless-os",
+        "x-stainless-package-version",
+        "x-stainless-read-timeout",
+        "x-stainless-retry-count",
+        "x-stainless-runtime",
+        "x-stainless-runtime-version",
+    )
+    for form in (name, name.title())
+}
+
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -34,8 +65,8 @@ def status_line(status: int) -> str:
 
 def response_head(status: int, headers: Sequence[tuple[str, str]]) -> str:
     """Status line and header lines, without the blank line that ends a head. ValueError for a line break in it."""
-    text = (_STATUS_LINES.get(status) or status_line(status)) + "".join(
-        [f"{name}: {value}\r\n" for name, value in headers]
+    text = "".join(
+        [_STATUS_LINES.get(status) or status_line(status), *[f"{name}: {value}\r\n" for name, value in headers]]
     )
     lines = len(headers) + 1
     if text.count("\n") != lines or text.count("\r") != lines:

@@ -7,12 +7,12 @@ Authorization, transfer codings other than `chunked`, CONNECT, fragments, and ev
 
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from httptools import HttpParserError, HttpParserInvalidURLError, HttpParserUpgrade, HttpRequestParser, parse_url
 from msgspec import Struct
 
-from waypost.wire.http1 import Rejection
+from waypost.wire.http1 import KNOWN_NAMES, Rejection
 
 MAX_AHEAD = 16  # whole requests that may wait unanswered on one connection
 _SLICE = 4096  # bytes judged at once: how far a bound can be overshot before it is noticed
@@ -34,29 +34,42 @@ class ReceivedRequest:
 
     __slots__ = ("body", "chunkable", "headers", "keep_alive", "method", "path", "query", "received_at")
 
-    def __init__(self) -> None:
-        self.method = ""
-        self.path = ""
-        self.query = ""
-        self.headers: dict[str, str] = {}
-        self.body = b""
-        self.keep_alive = False
-        self.chunkable = False
-        self.received_at = 0.0
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: dict[str, str],
+        body: bytes,
+        keep_alive: bool,
+        chunkable: bool,
+        received_at: float,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.keep_alive = keep_alive
+        self.chunkable = chunkable
+        self.received_at = received_at
 
 
 Request = TypeVar("Request", bound=ReceivedRequest)
+Make = Callable[[str, str, str, dict[str, str], bytes, bool, bool, float], Request]
 
 
 class RequestParser(Generic[Request]):
     """Bytes of one connection → `ready`, the whole requests not yet taken, oldest first.
 
     Once `fault` is set nothing more is read: the framing can't be trusted. Requests completed before it are still good.
-    `make` gives the empty object that a request is read into. Call `close` when the connection is gone.
+    `make` gives the object that a request becomes, from its members. Call `close` when the connection is gone.
     """
 
     __slots__ = (
         "_body",
+        "_chunkable",
+        "_completed",
         "_content_length",
         "_head_bytes",
         "_headers",
@@ -64,9 +77,12 @@ class RequestParser(Generic[Request]):
         "_joined",
         "_limits",
         "_make",
+        "_method",
         "_now",
         "_parser",
+        "_path",
         "_pieces",
+        "_query",
         "_received",
         "_rest",
         "_slice",
@@ -79,7 +95,7 @@ class RequestParser(Generic[Request]):
         "ready",
     )
 
-    def __init__(self, limits: RequestLimits, make: Callable[[], Request]) -> None:
+    def __init__(self, limits: RequestLimits, make: Make[Request]) -> None:
         self._limits = limits
         self._make = make
         self._slice = min(_SLICE, limits.head)
@@ -90,6 +106,11 @@ class RequestParser(Generic[Request]):
         self.in_body = False
         self.awaits_continue = False  # the sender holds its body back until it is told to go on
         self._now = 0.0
+        self._completed = False  # a request has been, by what is being read
+        self._method = ""
+        self._path = ""
+        self._query = ""
+        self._chunkable = False
         self._rest = b""
         self._url = b""
         self._headers: dict[str, str] = {}
@@ -107,6 +128,11 @@ class RequestParser(Generic[Request]):
         """Nothing more should be read from the connection until requests are taken."""
         return len(self.ready) >= MAX_AHEAD or len(self._rest) > 0
 
+    @property
+    def path(self) -> str:
+        """The path of the request being read, as far as it is known."""
+        return self._path or self._url.decode("latin-1").partition("?")[0]
+
     def close(self) -> None:
         self._parser = None
 
@@ -114,13 +140,14 @@ class RequestParser(Generic[Request]):
         """Reads on. `now` is stamped on the requests that this data completes."""
         if self._rest:
             data = self._rest + data
-        self._rest = b""
+            self._rest = b""
+        self._now = now
         if len(data) <= self._slice:
-            self._feed(data, now)
+            self._feed(data)
         else:
-            self._feed_sliced(data, now)
+            self._feed_sliced(data)
 
-    def _feed_sliced(self, data: bytes, now: float) -> None:
+    def _feed_sliced(self, data: bytes) -> None:
         view = memoryview(data)
         begin = 0
         while begin < len(data) and self.fault is None:
@@ -129,23 +156,23 @@ class RequestParser(Generic[Request]):
                 return
             # the content of a body of known length holds no surprises: all of it at once
             end = begin + max(self._slice, self._content_length - self._received if self.in_body else 0)
-            self._feed(view[begin:end], now)
+            self._feed(view[begin:end])
             begin = end
 
-    def _feed(self, data: bytes | memoryview, now: float) -> None:
-        if self.fault is not None or self._parser is None:
+    def _feed(self, data: bytes | memoryview) -> None:
+        parser = self._parser
+        if self.fault is not None or parser is None:
             return
-        self._now = now
-        known = len(self.ready)
+        self._completed = False
         received = self._received
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(bytes(data[upgrade.args[0] :]), now)
+            self._ignore_upgrade(bytes(data[upgrade.args[0] :]))
             return
         except HttpParserError as error:
             self._fail(error)
-        if len(self.ready) > known:
+        if self._completed:
             return
         if self.in_body:
             self._bound_framing(len(data), received)
@@ -175,13 +202,9 @@ class RequestParser(Generic[Request]):
         if self.in_body:
             return  # a trailer: nobody asked for it
         headers = self._headers
-        key = name.decode("latin-1").lower()
+        key = KNOWN_NAMES.get(name) or name.decode("latin-1").lower()
         if key in headers:
-            if key in _UNREPEATABLE:
-                self._reject(400, f"the header {key} is given twice")
-                return
-            headers[key] += ", " + value.rstrip().decode("latin-1")
-            self._joined += len(name) + 2
+            self._join(key, value)
         else:
             headers[key] = value.rstrip().decode("latin-1")
 
@@ -190,36 +213,38 @@ class RequestParser(Generic[Request]):
         assert parser is not None
         headers = self._headers
         version = parser.get_http_version()
-        path = self._path()
-        if version != "1.1" and version != "1.0":
-            self._stop(505, "only HTTP/1.0 and HTTP/1.1 are spoken here", path)
-        if "host" not in headers and version == "1.1":
-            self._stop(400, "the header host is missing", path)
-        if b"#" in self._url:
-            self._stop(400, "a request's target has no fragment", path)
+        self._chunkable = version == "1.1"
+        self._method = parser.get_method().decode("latin-1")
+        if self._method == "CONNECT":
+            self._stop(501, "CONNECT is not served")
+        self._read_target()
+        if not self._chunkable and version != "1.0":
+            self._stop(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
         if self._head_bytes and self._measure_head() > self._limits.head:
-            self._stop(431, "the request's head is too large", path)
+            self._stop(431, "the request's head is too large")
         if self.fault is not None:
-            self._stop(self.fault.status, self.fault.message, path)
-        if "transfer-encoding" in headers and (headers["transfer-encoding"].lower() != "chunked" or version == "1.0"):
-            self._stop(400, "the only transfer coding understood is chunked, in HTTP/1.1", path)
+            self._stop(self.fault.status, self.fault.message)
+        if "host" not in headers and self._chunkable:
+            self._stop(400, "the header host is missing")
         if "content-length" in headers:
             self._content_length = int(headers["content-length"])
             if self._content_length > self._limits.body:
-                self._stop(413, f"the body is larger than {self._limits.body} bytes", path)
-        if "expect" in headers and version == "1.1":
-            self._expect(headers, path)
+                self._stop(413, f"the body is larger than {self._limits.body} bytes")
+        elif "transfer-encoding" in headers and (
+            headers["transfer-encoding"].lower() != "chunked" or not self._chunkable
+        ):
+            self._stop(400, "the only transfer coding understood is chunked, in HTTP/1.1")
+        if "expect" in headers and self._chunkable:
+            self._expect(headers)
         if "upgrade" in headers:
             self._upgrade = parser.should_upgrade()
-        if parser.get_method() == b"CONNECT":
-            self._stop(501, "CONNECT is not served", path)
         self.in_body = True
 
     def on_body(self, piece: bytes) -> None:
         self._received += len(piece)
         self.awaits_continue = False
         if self._received > self._limits.body:
-            self._stop(413, f"the body is larger than {self._limits.body} bytes", self._path())
+            self._stop(413, f"the body is larger than {self._limits.body} bytes")
         if not self._body:
             self._body = piece
         elif self._pieces is None:
@@ -232,15 +257,19 @@ class RequestParser(Generic[Request]):
         if self._upgrade:
             return
         assert self._parser is not None
-        request = self._make()
-        request.method = self._parser.get_method().decode("latin-1")
-        request.path, _, request.query = self._target()
-        request.headers = self._headers
-        request.received_at = self._now
-        request.body = self._body if self._pieces is None else bytes(self._pieces)
-        request.keep_alive = self._parser.should_keep_alive()
-        request.chunkable = self._parser.get_http_version() == "1.1"
-        self.ready.append(request)
+        self.ready.append(
+            self._make(
+                self._method,
+                self._path,
+                self._query,
+                self._headers,
+                self._body if self._pieces is None else bytes(self._pieces),
+                self._parser.should_keep_alive(),
+                self._chunkable,
+                self._now,
+            )
+        )
+        self._completed = True
         self._clear()
 
     # ---- its parts
@@ -250,6 +279,7 @@ class RequestParser(Generic[Request]):
         self.in_body = False
         self.awaits_continue = False
         self._url = b""
+        self._path = ""
         self._headers = {}
         self._head_bytes = 0
         self._joined = 0
@@ -259,32 +289,35 @@ class RequestParser(Generic[Request]):
         self._body = b""
         self._pieces = None
 
-    def _target(self) -> tuple[str, str, str]:
-        """The request target, of whatever form, as path, "?" and query."""
+    def _read_target(self) -> None:
+        """The request target, of whatever form, as path and query."""
         text = self._url.decode("latin-1")
-        if not text.startswith("/") and text != "*":
-            parsed = parse_url(self._url)
-            text = (parsed.path or b"/").decode("latin-1")
-            if parsed.query is not None:
-                text += "?" + parsed.query.decode("latin-1")
-        return text.partition("?")
+        if text[:1] != "/" and text != "*":
+            try:
+                text = _origin_form(self._url)
+            except HttpParserInvalidURLError:
+                self._stop(400, "the request's target is not a URL")
+        if "#" in text:
+            self._stop(400, "a request's target has no fragment")
+        self._path, _, self._query = text.partition("?")
 
-    def _path(self) -> str:
-        try:
-            return self._target()[0]
-        except HttpParserInvalidURLError:
-            return ""
+    def _join(self, key: str, value: bytes) -> None:
+        if key in _UNREPEATABLE:
+            self._reject(400, f"the header {key} is given twice")
+            return
+        self._headers[key] += ", " + value.rstrip().decode("latin-1")
+        self._joined += len(key) + 2
 
     def _measure_head(self) -> int:
         lines = sum([len(name) + len(value) + 4 for name, value in self._headers.items()])
         return lines + self._joined + len(self._url) + len("POST  HTTP/1.1\r\n\r\n")
 
-    def _expect(self, headers: dict[str, str], path: str) -> None:
+    def _expect(self, headers: dict[str, str]) -> None:
         if headers["expect"].lower() != "100-continue":
-            self._stop(417, "the only expectation understood is 100-continue", path)
+            self._stop(417, "the only expectation understood is 100-continue")
         self.awaits_continue = self._content_length > 0 or "transfer-encoding" in headers
 
-    def _ignore_upgrade(self, rest: bytes, now: float) -> None:
+    def _ignore_upgrade(self, rest: bytes) -> None:
         """The parser leaves the body of a request that asks for another protocol unread, yet to stay with HTTP/1.1 is
         the answerer's right (RFC 9110, 7.8) and clients of HTTP/2 begin so: the head is read again without the wish."""
         assert self._parser is not None
@@ -295,20 +328,26 @@ class RequestParser(Generic[Request]):
         self._upgrade = False
         self._clear()
         self._parser = HttpRequestParser(self)
-        self._feed(b"".join((*head, b"\r\n")), now)
+        self._feed(b"".join((*head, b"\r\n")))
         if rest:
-            self._feed(rest, now)
+            self._feed(rest)
 
     def _reject(self, status: int, message: str) -> None:
         if self.fault is None:
-            self.fault = Rejection(status, message, self._path())
+            self.fault = Rejection(status, message, self.path)
 
-    def _stop(self, status: int, message: str, path: str) -> None:
+    def _stop(self, status: int, message: str) -> NoReturn:
         """Ends the reading from within a callback of the parser."""
-        self.fault = Rejection(status, message, path)
+        self.fault = Rejection(status, message, self.path)
         raise ValueError(message)
 
     def _fail(self, error: HttpParserError) -> None:
-        if self.fault is None:
-            text = str(error)
-            self.fault = Rejection(505 if "HTTP version" in text else 400, text, self._path())
+        text = str(error)
+        self._reject(505 if "HTTP version" in text else 400, text)
+
+
+def _origin_form(target: bytes) -> str:
+    """An absolute target without its scheme and authority. HttpParserInvalidURLError if it is no URL."""
+    parsed = parse_url(target)
+    path = (parsed.path or b"/").decode("latin-1")
+    return path if parsed.query is None else f"{path}?{parsed.query.decode('latin-1')}"

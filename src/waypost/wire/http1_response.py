@@ -6,6 +6,8 @@ llhttp does the grammar; added here is what it lets pass: odd versions and statu
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from waypost.wire.http1 import KNOWN_NAMES
+
 MAX_HEAD = 64 * 1024
 _MAX_INTERIM = 16  # 1xx answers before the real one
 _SLICE = 16 * 1024
@@ -45,9 +47,9 @@ class ResponseParser:
         self.fault: str | None = None
         self.surplus = False
         self.complete = True
-        self.expect(head_only=False)
+        self.expect(False)
 
-    def expect(self, *, head_only: bool) -> None:
+    def expect(self, head_only: bool) -> None:
         """A request has been sent. `head_only`: it was a HEAD, so its answer has no body."""
         self._headless_body = head_only
         self._head_bytes = 0
@@ -66,16 +68,14 @@ class ResponseParser:
         self._parser = None
 
     def feed(self, data: bytes) -> None:
-        if self.complete or self.fault is not None:
+        if self.complete:
             self.surplus = True
-            return
-        self.begun = True
-        if self.headed or len(data) <= _SLICE:
+        elif self.headed or len(data) <= _SLICE:
             self._feed(data)
-            return
-        view = memoryview(data)
-        for begin in range(0, len(data), _SLICE):
-            self._feed(view[begin : begin + _SLICE])
+        else:
+            view = memoryview(data)
+            for begin in range(0, len(data), _SLICE):
+                self._feed(view[begin : begin + _SLICE])
 
     def end(self) -> bool:
         """The connection has closed: whether the answer is whole."""
@@ -97,6 +97,7 @@ class ResponseParser:
         parser = self._parser
         if parser is None or self.fault is not None:
             return
+        self.begun = True
         before = self.pending
         try:
             parser.feed_data(data)
@@ -107,12 +108,14 @@ class ResponseParser:
                 self.surplus = True
             elif self.fault is None:
                 self.fault = str(error)
-        if not self.complete and self.pending == before:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD and self.fault is None:
-                self.fault = f"more than {MAX_HEAD} bytes of head or framing"
-        else:
+        if self.complete:
+            return
+        if self.pending != before:
             self._head_bytes = 0
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD and self.fault is None:
+            self.fault = f"more than {MAX_HEAD} bytes of head or framing"
 
     # ---- called by the parser
 
@@ -124,7 +127,7 @@ class ResponseParser:
         if self.headed:
             return  # a trailer, or what follows the answer
         headers = self.headers
-        key = name.decode("latin-1").lower()
+        key = KNOWN_NAMES.get(name) or name.decode("latin-1").lower()
         if key in headers:
             headers[key] += ", " + value.rstrip().decode("latin-1")
         else:
@@ -136,12 +139,11 @@ class ResponseParser:
         if self.headed:
             raise ValueError("a second answer")
         status = parser.get_status_code()
-        if status < 100 or status > 599:
-            self._stop(f"{status} is not a status")
-        if parser.get_http_version()[0] != "1":
+        self.keep_alive = parser.should_keep_alive()
+        if not self.keep_alive and parser.get_http_version()[0] != "1":
             self._stop("the server does not speak HTTP/1")
-        if status < 200:
-            self._interim = True
+        if status < 200 or status > 599:
+            self._begin_interim(status)
             return
         headers = self.headers
         if "transfer-encoding" in headers:
@@ -150,7 +152,6 @@ class ResponseParser:
         elif "content-length" not in headers and status not in _BODILESS:
             self.delimited_by_close = True
         self.status = status
-        self.keep_alive = parser.should_keep_alive()
         self.headed = True
         if self._headless_body:
             # the parser can't be told that no body follows, so this connection ends here
@@ -171,6 +172,11 @@ class ResponseParser:
         self.headers = {}
         if self._interims > _MAX_INTERIM:
             self._stop("too many interim answers")
+
+    def _begin_interim(self, status: int) -> None:
+        if status < 100 or status > 599:
+            self._stop(f"{status} is not a status")
+        self._interim = True
 
     def _stop(self, reason: str) -> None:
         self.fault = reason
