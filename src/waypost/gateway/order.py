@@ -11,10 +11,10 @@ from waypost.dialects.dialect import Glance
 from waypost.gateway.answer import answer_headers
 from waypost.gateway.call import Call, Course
 from waypost.gateway.gateway import Gateway
-from waypost.gateway.settlement import bound, reserve, unpriced
+from waypost.gateway.settlement import bound, reserve
 from waypost.ledger.records import Accepted, Outcome
-from waypost.routing.candidates import Plan
-from waypost.routing.decision import Decision, Verdict, decide, encode_decision
+from waypost.routing.decision import decide, encode_decision
+from waypost.routing.explain import refusal
 from waypost.routing.facts import Facts
 from waypost.routing.health import observe
 
@@ -55,7 +55,7 @@ def order(gateway: Gateway, call: Call, glance: Glance) -> Course:
     course = Course(glance, plan, decision, lanes, clamp, timeouts, call.exchange.received_at + allowed_s)
     call.course = course
     if not decision.order:
-        raise nobody(plan, decision, call)
+        raise refusal(plan, decision)
     if options.api_key is not None and len({candidate.provider for candidate in plan.candidates}) > 1:
         raise Refused(
             ErrorKind.BAD_REQUEST,
@@ -69,23 +69,6 @@ def seed(gateway: Gateway, session: str | None) -> int:
     if session is None:
         return gateway.dice()
     return int.from_bytes(blake2b(session.encode("utf-8", "replace"), digest_size=8).digest()) >> 11
-
-
-def nobody(plan: Plan, decision: Decision, call: Call) -> Refused:
-    """Why no candidate is left: the most telling of their verdicts decides the kind of error."""
-    verdicts = decision.verdicts
-    told = "; ".join(
-        f"{candidate.target_key}: {verdict.value}" for candidate, verdict in zip(plan.candidates, verdicts, strict=True)
-    )
-    if verdicts and all(verdict is Verdict.RATE_LIMITED for verdict in verdicts):
-        return Refused(ErrorKind.RATE_LIMITED, f"The providers' rate limits are used up ({told}).", retry_after_s=1.0)
-    if Verdict.NO_PRICE_UNDER_BUDGET in verdicts:
-        return unpriced(plan)
-    return Refused(
-        ErrorKind.POLICY_DENIED,
-        f"No candidate of {plan.name!r} may serve this call ({told}).",
-        detail={"verdicts": [verdict.value for verdict in verdicts]},
-    )
 
 
 def accept(gateway: Gateway, call: Call, course: Course) -> Course:

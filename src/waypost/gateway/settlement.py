@@ -90,14 +90,6 @@ def over_budget(denied: Denied, amount: int, now_s: float) -> Refused:
     )
 
 
-def unpriced(plan: Plan) -> Refused:
-    names = ", ".join(dict.fromkeys(candidate.target_key for candidate in plan.candidates))
-    return Refused(
-        ErrorKind.OVER_BUDGET,
-        f"A budget counts this call, and the price of {names} is not known. Set it under the provider's 'prices'.",
-    )
-
-
 def settle(gateway: Gateway, call: Call) -> None:
     """Turns what was used into what it cost, and the reservation into a charge. Once; a second time does nothing."""
     served = call.served_by
