@@ -1,4 +1,4 @@
-"""What a caller gets beside the body: the `x-waypost-*` headers, a provider's own headers worth passing, typed errors."""
+"""What a caller gets beside the body: the `x-waypost-*` headers, a provider's own headers, typed errors."""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,7 @@
-"""One attempt at one candidate, and the loop over them: one deadline, one budget of attempts, no switch after commitment.
+"""One attempt at one candidate, and the loop over them: one deadline, one budget of attempts, no switch once committed.
 
-An attempt either answers the caller or raises. What a fault means for the loop and for the breakers is the fault table's
-to say (`routing/faults.py`), never this file's.
+An attempt either answers the caller or raises. What a fault means for the loop and for the breakers is for the fault
+table to say (`routing/faults.py`), never for this file.
 """
 
 from collections.abc import Mapping
@@ -154,7 +154,7 @@ def note(
 
 
 def give_up(gateway: Gateway, call: Call, course: Course, last: tuple[Lane, UpstreamFault] | None) -> None:
-    """No candidate answered. Passes on what is the caller's to mend; else raises `upstream_failed` with every attempt."""
+    """No candidate answered. Passes on what the caller must mend; else raises `upstream_failed` with every attempt."""
     if last is not None:
         lane, failure = last
         then = consequence(failure.fault.kind)

@@ -1,4 +1,4 @@
-"""Everything that a call's walk needs, for one configuration. Built by `app.py`; a reload builds another and swaps it in.
+"""Everything that a call's walk needs, for one configuration. Built by `app.py`; a reload swaps in another.
 
 What must outlive a reload (breakers, allowances, connections, journal, counts) is handed from one to the next.
 """

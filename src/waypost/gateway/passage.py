@@ -149,9 +149,7 @@ class Translation:
         return b"".join(written)
 
     def end(self) -> bytes:
-        written = []
-        for event in self._reader.end():
-            written.append(self._note(event))
+        written = [self._note(event) for event in self._reader.end()]
         if not self.finished and self.fault is None:
             self.fault = TRUNCATED
         return b"".join(written)

@@ -43,7 +43,7 @@ async def stream_answer(
     sent_at: float,
     clock: Clock,
 ) -> None:
-    """Raises UpstreamFault or DeadlinePassed while nothing is committed; later ones end the stream with an error event."""
+    """Raises UpstreamFault or DeadlinePassed while nothing is committed; later ones become an error event."""
     held = Held()
     try:
         while not call.committed:

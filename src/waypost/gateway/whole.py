@@ -20,7 +20,7 @@ ANTHROPIC_VERSION = ("anthropic-version", "2023-06-01")
 
 
 def request_for(call: Call, course: Course, lane: Lane) -> Outgoing:
-    """The call as this candidate is to get it. Raises Refused where the route rejects parameters that can't be carried."""
+    """The call as this candidate is to get it. Raises Refused where the route rejects what can't be carried."""
     relayed = lane.dialect is call.dialect
     body = edited_body(call, course, lane) if relayed else translated_body(call, course, lane)
     line = lane.line if call.options.api_key is None else own_line(lane, call.options.api_key)
@@ -79,7 +79,7 @@ def translated_body(call: Call, course: Course, lane: Lane) -> bytes:
         names = ", ".join(written.dropped)
         raise Refused(
             ErrorKind.BAD_REQUEST,
-            f"{lane.candidate.target_key} can't carry: {names}. Leave these out, or let the route warn instead of reject.",
+            f"{lane.candidate.target_key} can't carry: {names}. Leave these out, or let the route warn.",
         )
     call.dropped = written.dropped if policy is DroppedParameters.WARN else ()
     return written.body

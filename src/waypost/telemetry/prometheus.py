@@ -1,4 +1,4 @@
-"""The tally in Prometheus' text form. Loaded at the first scrape: the client library is not carried by a quiet gateway."""
+"""The tally in Prometheus' text form. Loaded at the first scrape: a quiet gateway does not carry the library."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 

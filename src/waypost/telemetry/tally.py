@@ -1,7 +1,7 @@
 """Counts of what calls came to, in plain integers: cheap to add to, read only when someone asks.
 
-Labels are bounded: names that a caller can invent (a direct model name, say) fall into "other" once `MOST_SERIES` series
-exist, so that no caller can grow the gateway's memory.
+Labels are bounded: names that a caller can invent (a direct model name, say) fall into "other" once `MOST_SERIES`
+series exist, so that no caller can grow the gateway's memory.
 """
 
 from bisect import bisect_left
@@ -18,7 +18,7 @@ AttemptLabels = tuple[str, str, str]  # provider, model, error
 
 
 class CallSeries:
-    """Sums over the calls with the same labels. Money in nano-dollars; `seconds` and `overhead` are histogram counts."""
+    """Sums over the calls with the same labels. Money in nano-dollars; `seconds` and `overhead`: counts by bucket."""
 
     __slots__ = ("calls", "cost", "input", "output", "overhead", "overhead_us", "seconds", "seconds_sum", "unpriced")
 

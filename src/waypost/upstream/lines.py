@@ -43,7 +43,7 @@ class Line:
         stall_s: float,
         deadline: float,
     ) -> Outgoing:
-        """A POST of `body` to the provider's own path for this dialect path. `headers` come on top of the fixed ones."""
+        """A POST of `body` to the provider's path for this dialect's. `headers` come on top of the fixed ones."""
         return Outgoing(
             peer=self.peer,
             prefix=self._prefix(path, model, query),
