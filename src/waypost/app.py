@@ -15,6 +15,7 @@ from waypost.gateway.interfaces import Clock, Journal, Log, Upstream
 from waypost.gateway.keyring import Caller, Keyring
 from waypost.governance.allowances import Budgets
 from waypost.governance.pricing import PriceTable, packaged_prices
+from waypost.ledger.records import window_start
 from waypost.ledger.running import RunningLedger, start_ledger
 from waypost.routing.health import HealthBook
 from waypost.routing.tables import compile_tables
@@ -173,7 +174,7 @@ class Waypost:
         """What the ledger says was spent in the current windows, for allowances that have not counted yet."""
         now_s = time.time()
         fresh = [each for each in self.gateway.budgets.allowances if not each.started]
-        windows = {each: (each.name, max(0, int(each.starts_at(now_s)))) for each in fresh}
+        windows = {each: (each.name, window_start(each.starts_at(now_s))) for each in fresh}
         spent = self._ledger.spent(windows.values())
         for each, window in windows.items():
             each.restore(spent.get(window, 0), now_s)
