@@ -1,7 +1,7 @@
-"""The `waypost` command: picks a command's file, gives it the options that every command has, and turns errors into exit codes.
+"""The `waypost` command: picks a command's file, gives it the options every command has, turns errors into exit codes.
 
-A command file exposes NAME, HELP, add_arguments(parser) and run(arguments) -> exit code. It is imported only when named,
-so that `waypost calls` does not pay for the server.
+A command file exposes NAME, HELP, add_arguments(parser) and run(arguments) -> exit code. It is imported only when
+named, so that `waypost calls` does not pay for the server.
 """
 
 import argparse
