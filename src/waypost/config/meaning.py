@@ -88,12 +88,17 @@ def check_tasks(
 
 
 def check_callable(reading: Reading, path: str, name: str, routes: tuple[str, ...], known: Known) -> None:
-    """Reports a name that is neither a route nor a `provider/model` that can be called."""
+    """Reports a name that is no route, no `provider/model` that can be called, and no model that a provider lists."""
+    listing = [provider for provider, models in known.items() if models is not None and name in models]
     reference = split_reference(name)
+    if name in routes or len(listing) == 1:
+        return
     if reference is not None:
         check_target(reading, path, *reference, known)
-    elif name not in routes:
-        reading.report(path, f"no route has this name{nearest(name, routes)}")
+    elif listing:
+        reading.report(path, f"more than one provider lists this model: {', '.join(listing)}; say provider/model")
+    else:
+        reading.report(path, f"no route has this name, and no provider lists it{nearest(name, routes)}")
 
 
 def make_keys(
