@@ -59,13 +59,15 @@ def build_gateway(
     same_rates = previous is not None and rates == [
         (each.name, each.rate_limit) for each in previous.config.providers if each.rate_limit is not None
     ]
+    # Before the budgets, whose limits apply at once: a configuration that can't be built must not have touched them.
+    keyring, lines = build_keyring(config, environ), build_lines(config, environ)
     return Gateway(
         config=config,
         tables=tables,
-        keyring=build_keyring(config, environ),
+        keyring=keyring,
         budgets=Budgets(config.budgets, None if previous is None else previous.budgets),
         health=previous.health if previous and same_breakers and same_rates else HealthBook(config.breaker, rates),
-        lines=build_lines(config, environ),
+        lines=lines,
         dialects=DIALECTS,
         upstream=upstream,
         journal=journal,
@@ -124,7 +126,7 @@ class Waypost:
         except BaseException:
             self._ledger.close()
             raise
-        self._restore_budgets()
+        self._restore_budgets(self.gateway)
         self._status = Status(lambda: self.gateway, self._ledger.mover, time.time_ns())
         self._doors = Doors(DIALECTS, lambda: self.gateway, self._status)
         self._data = HttpServer(
@@ -158,8 +160,8 @@ class Waypost:
         for name in ("server", "store"):
             if getattr(config, name) != getattr(before.config, name):
                 self._log("needs_restart", section=name)
+        self._restore_budgets(built)
         self.gateway = built
-        self._restore_budgets()
         self._log("reloaded", revision=config.revision)
 
     async def stop(self) -> int:
@@ -170,10 +172,10 @@ class Waypost:
         await asyncio.get_running_loop().run_in_executor(None, self._ledger.close)
         return cut
 
-    def _restore_budgets(self) -> None:
+    def _restore_budgets(self, gateway: Gateway) -> None:
         """What the ledger says was spent in the current windows, for allowances that have not counted yet."""
         now_s = time.time()
-        fresh = [each for each in self.gateway.budgets.allowances if not each.started]
+        fresh = [each for each in gateway.budgets.allowances if not each.started]
         windows = {each: (each.name, window_start(each.starts_at(now_s))) for each in fresh}
         spent = self._ledger.spent(windows.values())
         for each, window in windows.items():

@@ -141,6 +141,16 @@ def test_a_reload_goes_on_counting_where_the_budget_is_the_same() -> None:
     assert [view.spent for view in after.view(0)] == [3, 0]
 
 
+def test_a_budget_goes_on_counting_when_its_match_changes_and_when_it_was_away() -> None:
+    before = Budgets((Budget(name="a", limit=10),))
+    held = reserved(reserve_all(before.allowances, 5, 0))
+    narrower = Budgets((Budget(name="a", limit=10, match=Match(team="x")),), before)
+    assert [view.reserved for view in narrower.view(0)] == [5]
+    away = Budgets((), narrower)
+    held.settle(3, 0)
+    assert [(view.spent, view.reserved) for view in Budgets((Budget(name="a", limit=10),), away).view(0)] == [(3, 0)]
+
+
 def test_who_calls_is_remembered_within_bounds() -> None:
     budgets = Budgets(BUDGETS)
     for number in range(10_000):

@@ -159,13 +159,17 @@ class Budgets:
     Who calls decides by one dictionary look-up; tags are compared only where some budget matches on tags.
     """
 
-    __slots__ = ("_budgets", "_by_caller", "allowances")
+    __slots__ = ("_budgets", "_by_caller", "_known", "allowances")
 
     def __init__(self, budgets: Sequence[Budget], previous: "Budgets | None" = None) -> None:
-        """`previous` is what a reload replaces: a budget of the same name, window and match goes on counting."""
-        kept = () if previous is None else previous._budgets
+        """`previous` is what a reload replaces: a budget of the same name and window goes on counting.
+
+        That is how the ledger tells budgets apart. One that a reload takes away is kept in mind: calls under way are
+        still charged to it, and it may come back.
+        """
+        self._known: dict[tuple[str, Window], Allowance] = {} if previous is None else dict(previous._known)
         self._budgets: tuple[tuple[Budget, Allowance], ...] = tuple(
-            (budget, _continued(budget, kept)) for budget in budgets
+            (budget, _continued(budget, self._known)) for budget in budgets
         )
         self.allowances = tuple(allowance for _, allowance in self._budgets)
         self._by_caller: dict[
@@ -202,12 +206,12 @@ def _counts(budget: Budget, key: str | None, team: str | None) -> bool:
     return match.key in (None, key) and match.team in (None, team)
 
 
-def _continued(budget: Budget, kept: Sequence[tuple[Budget, Allowance]]) -> Allowance:
-    for old, allowance in kept:
-        if (old.name, old.window, old.match) == (budget.name, budget.window, budget.match):
-            allowance.limit = budget.limit
-            return allowance
-    return Allowance(budget.name, budget.limit, budget.window)
+def _continued(budget: Budget, known: dict[tuple[str, Window], Allowance]) -> Allowance:
+    allowance = known.get((budget.name, budget.window))
+    if allowance is None:
+        allowance = known[budget.name, budget.window] = Allowance(budget.name, budget.limit, budget.window)
+    allowance.limit = budget.limit
+    return allowance
 
 
 def _whole(moment: float) -> int | None:
