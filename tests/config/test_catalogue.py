@@ -69,3 +69,10 @@ def test_suggested_models_are_hosted_and_come_in_pairs() -> None:
         assert set(entry.suggested) in (set(), {"fast", "strong"})
         if entry.suggested:
             assert entry.provider_class is ProviderClass.HOSTED
+
+
+def test_every_quirk_is_known_to_a_dialect() -> None:
+    """A quirk that nobody reads would be a promise that nobody keeps."""
+    folder = Path(waypost.__file__).parent / "dialects"
+    read = "".join(file.read_text(encoding="utf-8") for file in folder.rglob("*.py"))
+    assert {quirk for quirk in QUIRKS if f'"{quirk}" in ' not in read and f'"{quirk}" not in ' not in read} == set()

@@ -28,8 +28,13 @@ CAPABILITIES = ("tools", "images", "documents", "audio", "structured", "reasonin
 QUIRKS = {
     "cache_control": "Takes Anthropic's `cache_control` marks on content parts.",
     "developer_role": "Takes the role `developer`; others are sent `system`.",
+    "document_url": "Takes documents by URL, as Mistral does.",
     "effort": "Claude models behind another name that think by `output_config.effort` (dialect `anthropic`).",
+    "no_stream_options": "Refuses `stream_options`; a stream tells its usage unasked.",
+    "reasoning": "Takes OpenRouter's `reasoning` object.",
+    "reasoning_content": "Takes an earlier turn's thinking back, as `reasoning_content`.",
     "reasoning_effort": "Takes `reasoning_effort`.",
+    "thinking": "Takes `thinking: {type: enabled}` or `disabled`.",
     "thinking_budget": "Claude models behind another name that think by a budget of tokens (dialect `anthropic`).",
     "top_k": "Takes `top_k`.",
 }

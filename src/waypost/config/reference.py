@@ -71,7 +71,8 @@ your contract or endpoint settles it.
 
 ## Quirks
 
-What a provider's protocol can do beyond the common ground; without it, a parameter is dropped as the route says.
+How a provider's protocol differs from the common ground. A parameter that would need a quirk that is not there is
+dropped, as the route says.
 """
 
 
