@@ -112,8 +112,19 @@ async def simulator(waits: list[float]) -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-def ask(simulator: Simulator) -> Ask:
-    """`await ask(model="sim-small", text="hi", protocol="openai", **members)` → what came, with the connection closed."""
+def send(simulator: Simulator) -> Ask:
+    """`await send(path, body, headers, method)` → what came, then closed."""
+
+    async def send(path: str, body: Any, headers: dict[str, str] | None = None, method: str = "POST") -> Heard:
+        heads = {"connection": "close", **(headers or {})}
+        return await converse(simulator.address, encode_request(path, body, heads, method))
+
+    return send
+
+
+@pytest.fixture
+def ask(send: Ask) -> Ask:
+    """`await ask(model="sim-small", text="hi", protocol="openai", **members)` → what came, then closed."""
 
     async def ask(
         model: str = "sim-small", text: str = "Hello there", protocol: str = "openai", **members: Any
@@ -123,18 +134,7 @@ def ask(simulator: Simulator) -> Ask:
             return await send("/v1/chat/completions", body)
         return await send("/v1/messages", {"max_tokens": 4096, **body}, ANTHROPIC_HEADERS)
 
-    async def send(path: str, body: Any, headers: dict[str, str] | None = None, method: str = "POST") -> Heard:
-        heads = {"connection": "close", **(headers or {})}
-        return await converse(simulator.address, encode_request(path, body, heads, method))
-
-    ask.send = send  # type: ignore[attr-defined]
     return ask
-
-
-@pytest.fixture
-def send(ask: Ask) -> Ask:
-    """`await send(path, body, headers, method)` → what came, with the connection closed."""
-    return ask.send  # type: ignore[attr-defined,no-any-return]
 
 
 @pytest.fixture

@@ -124,13 +124,21 @@ class Call(Struct, frozen=True):
 
 def answer_request(call: Call) -> list[Step]:
     path = call.received.path.partition("?")[0]
-    anthropic = path.startswith("/v1/messages") or call.received.header("anthropic-version") is not None
-    speaker = ANTHROPIC if anthropic else OPENAI
+    speaker = _choose_speaker(call.received, path)
     try:
         return _open_door(call, path, speaker)
     except Rejected as rejected:
         reply = _whole(call, speaker, rejected.status, speaker.rejected(rejected, call.request_id))
         return perform(reply, None, NO_PACE)
+
+
+def _choose_speaker(received: Received, path: str) -> Speaker:
+    """By the path; where both have it, or neither, by the header that only Anthropic's callers send."""
+    if path == "/v1/chat/completions":
+        return OPENAI
+    if path.startswith("/v1/messages") or received.header("anthropic-version") is not None:
+        return ANTHROPIC
+    return OPENAI
 
 
 def _open_door(call: Call, path: str, speaker: Speaker) -> list[Step]:
@@ -249,7 +257,9 @@ def _or_reject(make: Callable[[], _Made]) -> _Made:
     """A body may hold any JSON in any place; where no rule names what is wrong, that it is wrong must do."""
     try:
         return make()
-    except (TypeError, AttributeError, KeyError, ValueError, OverflowError) as error:
+    except UnknownFault as error:
+        raise Rejected(400, str(error), param="messages") from None
+    except (TypeError, AttributeError, KeyError, ValueError, ArithmeticError) as error:
         raise Rejected(400, f"Invalid request: {type(error).__name__} while reading the body.") from None
 
 
@@ -268,10 +278,7 @@ def _count(call: Call) -> list[Step]:
 
 def _find_fault(call: Call, asked: Asked, text: str, number: int) -> Fault | None:
     """The first that is due of what the prompt, the model's name and the script ask for."""
-    try:
-        marked, _ = read_markers(text)
-    except UnknownFault as error:
-        raise Rejected(400, str(error), param="messages") from None
+    marked, _ = read_markers(text)
     for index, fault in enumerate((*marked, *asked.faults, *asked.scripted.faults)):
         chance = draw(call.seed, asked.sent_model, number, index) if fault.probability < 1 else b""
         if is_due(fault, number, chance):

@@ -100,6 +100,7 @@ def chunk(data: bytes) -> bytes:
 def _break(reply: Reply, fault: Fault, pace: Pace) -> Iterator[Step]:
     if pace.first_byte:
         yield pace.first_byte
+    rest = Pace(0.0, pace.per_token, pace.tokens)
     match fault.kind:
         case FaultKind.RESET_BEFORE:
             yield Ending.RESET
@@ -137,17 +138,17 @@ def _break(reply: Reply, fault: Fault, pace: Pace) -> Iterator[Step]:
             padding = b"x-sim-padding: %s\r\n" % (b"a" * (_PADDING if fault.size is None else fault.size))
             yield from _frame(_with_headers(reply, padding), NO_PACE)
         case FaultKind.MALFORMED_JSON:
-            yield from _frame(_malform(reply, fault), pace)
+            yield from _frame(_malform(reply, fault), rest)
         case FaultKind.ERROR_EVENT:
-            yield from _frame(_interrupt(reply, fault), pace)
+            yield from _frame(_interrupt(reply, fault), rest)
         case FaultKind.SSE_SPLIT:
             yield from _split(reply)
         case FaultKind.NO_DONE:
-            yield from _frame(_without_end_mark(reply), pace)
+            yield from _frame(_without_end_mark(reply), rest)
         case FaultKind.DUPLICATE_USAGE:
-            yield from _frame(_repeat_usage(reply), pace)
+            yield from _frame(_repeat_usage(reply), rest)
         case _:  # statuses and missing usage: the reply itself already says it
-            yield from _frame(reply, pace)
+            yield from _frame(reply, rest)
 
 
 def _head(reply: Reply) -> bytes:

@@ -82,7 +82,7 @@ def _string(schema: Mapping[str, Any], word: Words) -> str:
 
 
 def _number(schema: Mapping[str, Any], *, whole: bool) -> float:
-    step = schema.get("multipleOf") or 1
+    step = schema.get("multipleOf")
     value: float = 1
     least, above = schema.get("minimum"), schema.get("exclusiveMinimum")
     most, below = schema.get("maximum"), schema.get("exclusiveMaximum")
@@ -94,7 +94,7 @@ def _number(schema: Mapping[str, Any], *, whole: bool) -> float:
         value = least
     if above is not None and value <= above:
         value = above + (1 if whole or below is None else (below - above) / 2)
-    if value % step:
+    if step and value % step:
         value += step - value % step
     return value
 
