@@ -40,11 +40,11 @@ def test_a_released_reservation_leaves_no_trace() -> None:
 def test_a_reservation_tells_what_it_holds_and_what_more_would_fit() -> None:
     wide, minute = Allowance("wide", 100, Window.NONE), Allowance("minute", 90, Window.MINUTE)
     held = reserved(reserve_all((wide, minute), 30, 70.0))
-    assert held.charges() == (("wide", 0, 30), ("minute", 60, 30))
+    assert held.charges(20) == (("wide", 0, 20), ("minute", 60, 20))
     assert held.room(119.0) == 60
     assert held.room(120.0) == 0, "the minute is over: what it had left is not known any more"
     held.settle(0, 120.0)
-    assert (held.charges(), held.room(120.0)) == ((), 0)
+    assert (held.charges(20), held.room(120.0)) == ((), 0)
 
 
 def test_settling_twice_counts_once() -> None:

@@ -28,6 +28,7 @@ FLOORS = {
     "cli": 4,
     "evals": 4,
     "sim": 4,
+    "bench": 4,
     "app": 5,
 }
 # `cli` starts what `app` builds, and the package itself exports the library's door.

@@ -309,6 +309,28 @@ async def test_no_header_can_end_its_line(header: tuple[str, str]) -> None:
         assert (await running.ask(GET))[0] == 500
 
 
+async def test_one_request_has_one_answer() -> None:
+    async def twice(exchange: Exchange) -> None:
+        with pytest.raises(RuntimeError):
+            exchange.send(b"too early")
+        with pytest.raises(RuntimeError):
+            exchange.finish()
+        exchange.respond(200, [], b"one")
+        with pytest.raises(RuntimeError):
+            exchange.respond(200, [], b"two")
+        with pytest.raises(RuntimeError):
+            exchange.start(200, [])
+        exchange.send(b"two")
+        exchange.finish()
+        exchange.abort()
+
+    async with serving(twice) as running:
+        caller = await running.caller()
+        for _ in range(2):
+            caller.send(GET)
+            assert (await caller.answer())[::2] == (200, b"one")
+
+
 async def test_a_caller_that_hangs_up_cancels_its_call() -> None:
     ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
@@ -318,6 +340,8 @@ async def test_a_caller_that_hangs_up_cancels_its_call() -> None:
         finally:
             ended.set_result(exchange.gone)
             exchange.send(b"into the void")
+            exchange.start(200, [])
+            exchange.respond(200, [], b"into the void")
 
     async with serving(waits) as running:
         caller = await running.caller()

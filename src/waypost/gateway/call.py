@@ -81,6 +81,7 @@ class Call:
         "reservation",
         "seen_output",
         "served_by",
+        "settled",
         "started_ns",
         "status",
         "tags",
@@ -121,6 +122,7 @@ class Call:
         self.usage: Usage | None = None
         self.fault: Fault | None = None
         # record
+        self.settled = False
         self.unrecorded = False  # a stranger's request and a dry run leave no row
         self.status = 0
         self.outcome: Outcome | None = None

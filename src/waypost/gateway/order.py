@@ -79,12 +79,9 @@ def accept(gateway: Gateway, call: Call, course: Course) -> Course:
     caller, at_s = call.caller, call.started_ns / 1e9
     allowances = gateway.budgets.match(caller.name, caller.team, call.tags)
     if allowances and not call.counting:
-        prices = [
-            price
-            for index in course.decision.order
-            if (price := course.lanes[index].candidate.price_at(at_s)) is not None
-        ]
-        call.reservation, clamp = reserve(course.glance, course.clamp, allowances, prices, at_s)
+        served = [course.lanes[index].candidate.price_at(at_s) for index in course.decision.order]
+        prices = [price for price in served if price is not None]
+        call.reservation, clamp = reserve(course, allowances, prices, at_s)
         if clamp is not course.clamp:
             course = call.course = replace(course, clamp=clamp)
     gateway.write_plan(course.plan)
@@ -100,7 +97,7 @@ def accept(gateway: Gateway, call: Call, course: Course) -> Course:
             None if found is None else found.route,
             gateway.config.revision,
             call.dialect.name,
-            () if call.reservation is None else call.reservation.charges(),
+            () if call.reservation is None else call.reservation.charges(call.reservation.amount),
         )
     )
     call.accepted = True

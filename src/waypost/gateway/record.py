@@ -2,11 +2,14 @@
 
 from msgspec import Raw
 
+from waypost.conversation.reply import Usage
 from waypost.gateway.call import Call
 from waypost.gateway.gateway import Gateway
 from waypost.gateway.settlement import settle
 from waypost.ledger.records import Ended, Outcome
 from waypost.routing.decision import encode_decision
+
+UNKNOWN = Usage()
 
 
 def record(gateway: Gateway, call: Call) -> None:
@@ -20,50 +23,53 @@ def record(gateway: Gateway, call: Call) -> None:
 
 
 def row(gateway: Gateway, call: Call) -> Ended:
-    now = gateway.clock.now()
-    caller, course, found, served, usage = call.caller, call.course, call.found, call.served_by, call.usage
-    started = call.exchange.received_at
-    total_s = now - started
+    """Positional, in the order of `Ended`: keyword arguments cost a call about two microseconds."""
+    course, found, served, caller = call.course, call.found, call.served_by, call.caller
+    usage = call.usage or UNKNOWN
+    started, first_byte_at = call.exchange.received_at, call.first_byte_at
+    total_s = gateway.clock.now() - started
     overhead_us = int((total_s - call.provider_s) * 1e6)
+    route, task = (None, None) if found is None else (found.route, found.task)
+    provider, model, profile = (
+        (None, None, None) if served is None else (served.provider, served.model, served.credential)
+    )
     return Ended(
-        id=call.id,
-        started_ns=call.started_ns,
-        key=caller.name,
-        team=caller.team,
-        tags=dict(call.tags),
-        task=None if found is None else found.task,
-        route=None if found is None else found.route,
-        revision=gateway.config.revision,
-        dialect=call.dialect.name,
-        provider=None if served is None else served.provider,
-        model=None if served is None else served.model,
-        profile=None if served is None else served.credential,
-        outcome=call.outcome or Outcome.FAILED,
-        error=call.error,
-        status=call.status or None,
-        stream=course is not None and course.glance.stream,
-        input=None if usage is None else usage.input,
-        cache_read=None if usage is None else usage.cache_read,
-        cache_write=None if usage is None else usage.cache_write,
-        output=None if usage is None else usage.output,
-        reasoning=None if usage is None else usage.reasoning,
-        estimated=call.estimated,
-        price=None if call.price is None else gateway.price_json(call.price),
-        cost_nano=call.cost,
-        first_byte_us=None if call.first_byte_at is None else int((call.first_byte_at - started) * 1e6),
-        total_us=int(total_s * 1e6),
-        overhead_us=max(0, overhead_us),
-        cache="off",
-        decision=None if course is None else Raw(encode_decision(course.decision)),
-        dropped=call.dropped,
-        attempts=tuple(call.attempts),
-        charges=call.charges,
-        bodies=bodies(call),
+        call.id,
+        call.started_ns,
+        caller.name,
+        caller.team,
+        dict(call.tags),
+        task,
+        route,
+        gateway.config.revision,
+        call.dialect.name,
+        provider,
+        model,
+        profile,
+        call.outcome or Outcome.FAILED,
+        call.error,
+        call.status or None,
+        course is not None and course.glance.stream,
+        usage.input,
+        usage.cache_read,
+        usage.cache_write,
+        usage.output,
+        usage.reasoning,
+        call.estimated,
+        None if call.price is None else gateway.price_json(call.price),
+        call.cost,
+        None if first_byte_at is None else int((first_byte_at - started) * 1e6),
+        int(total_s * 1e6),
+        max(0, overhead_us),
+        "off",
+        None if course is None else Raw(encode_decision(course.decision)),
+        call.dropped,
+        tuple(call.attempts),
+        call.charges,
+        None if call.replied is None else bodies(call.exchange.body, call.replied),
     )
 
 
-def bodies(call: Call) -> tuple[str | None, str | None] | None:
-    """The texts, only where the route stores them."""
-    if call.replied is None:
-        return None
-    return call.exchange.body.decode("utf-8", "replace"), b"".join(call.replied).decode("utf-8", "replace")
+def bodies(request: bytes, replied: list[bytes]) -> tuple[str, str]:
+    """The texts, for a route that stores them."""
+    return request.decode("utf-8", "replace"), b"".join(replied).decode("utf-8", "replace")

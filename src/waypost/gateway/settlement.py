@@ -6,7 +6,7 @@ docs/decisions/0005 says what is charged when the provider does not say.
 from waypost.conversation.faults import ErrorKind, Refused
 from waypost.conversation.reply import Usage
 from waypost.dialects.dialect import Glance
-from waypost.gateway.call import Call, Clamp
+from waypost.gateway.call import Call, Clamp, Course
 from waypost.gateway.gateway import Gateway, Lane
 from waypost.gateway.passage import BYTES_A_TOKEN
 from waypost.governance.allowances import Allowance, Denied, Reservation, affordable, reserve_all
@@ -42,19 +42,19 @@ def bound(call: Call, glance: Glance, plan: Plan, lanes: tuple[Lane, ...]) -> Cl
 
 
 def reserve(
-    glance: Glance,
-    clamp: Clamp,
-    allowances: tuple[Allowance, ...],
-    prices: list[Price],
-    now_s: float,
+    course: Course, allowances: tuple[Allowance, ...], prices: list[Price], now_s: float
 ) -> tuple[Reservation, Clamp]:
     """Holds the dearest candidate's upper bound. Raises Refused(OVER_BUDGET) when it does not fit.
 
     A call without an output limit of its own gets one here, so that what is held is a bound and not a guess.
     """
+    glance, clamp, decision = course.glance, course.clamp, course.decision
     if glance.max_output is None and clamp.max_output is None:
         clamp = limited(glance, clamp, prices, affordable(allowances, now_s) or 0)
-    amount = max((upper_bound(price, clamp.input_bound, clamp.output_bound) for price in prices), default=0)
+        bounds = [upper_bound(price, clamp.input_bound, clamp.output_bound) for price in prices]
+    else:
+        bounds = [decision.bounds[index] or 0 for index in decision.order]
+    amount = max(bounds)
     held = reserve_all(allowances, amount, now_s)
     if isinstance(held, Denied):
         raise over_budget(held, amount, now_s)
@@ -92,18 +92,23 @@ def over_budget(denied: Denied, amount: int, now_s: float) -> Refused:
 
 def settle(gateway: Gateway, call: Call) -> None:
     """Turns what was used into what it cost, and the reservation into a charge. Once; a second time does nothing."""
-    served = call.served_by
-    if served is not None and call.price is None and not call.counting:
-        call.price = served.price_at(call.started_ns / 1e9)
-    usage = call.usage
+    if call.settled:
+        return
+    call.settled = True
     if call.counting:
         call.cost = 0 if call.outcome is Outcome.OK else None
-    elif call.committed and (call.outcome is not Outcome.OK or usage is None or None in (usage.input, usage.output)):
-        call.usage = estimate(call, usage)
+        return
+    usage, served = call.usage, call.served_by
+    if call.committed and (
+        usage is None or call.outcome is not Outcome.OK or usage.input is None or usage.output is None
+    ):
+        usage = call.usage = estimate(call, usage)
         call.estimated = True
-    if call.price is not None and call.usage is not None and not call.counting:
-        call.cost = cost(call.price, call.usage)
-    if call.reservation is not None and call.reservation.is_open:
+    if served is not None:
+        price = call.price = served.price_at(call.started_ns / 1e9)
+        if price is not None and usage is not None:
+            call.cost = cost(price, usage)
+    if call.reservation is not None:
         charge(gateway, call, call.reservation)
 
 
@@ -118,7 +123,8 @@ def charge(gateway: Gateway, call: Call, held: Reservation) -> None:
             gateway.tally.overshoots += 1
             gateway.log("budget_overshoot", call=call.id, reserved_nano=held.amount, cost_nano=owed)
             owed = min(owed, held.amount + held.room(now_s))
-    call.charges = tuple((name, start, owed) for name, start, _ in held.charges()) if owed else ()
+    if owed:
+        call.charges = held.charges(owed)
     held.settle(owed, now_s)
 
 

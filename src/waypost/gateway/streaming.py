@@ -79,8 +79,9 @@ async def stream_answer(
         call.exchange.finish()
         call.outcome = Outcome.OK
     finally:
-        call.usage = passage.usage
-        call.seen_output = passage.seen_output
+        if call.committed:
+            call.usage = passage.usage
+            call.seen_output = passage.seen_output
 
 
 async def receive(call: Call, incoming: Incoming, clock: Clock, silence_s: float) -> bytes:

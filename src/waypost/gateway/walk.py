@@ -21,7 +21,8 @@ from waypost.wire.exchange import Exchange
 
 async def walk(gateway: Gateway, exchange: Exchange, dialect: Dialect, *, counting: bool = False) -> None:
     """Answers one call. Every call that gets past the door leaves exactly one row."""
-    call = Call(exchange, dialect, call_id(gateway), gateway.clock.wall_ns(), counting=counting)
+    started_ns = gateway.clock.wall_ns()
+    call = Call(exchange, dialect, call_id(started_ns, gateway.dice()), started_ns, counting=counting)
     gateway.calls[call.id] = call
     try:
         glance = admit(gateway, call)
@@ -54,9 +55,9 @@ UNAVAILABLE = CallerError(
 )
 
 
-def call_id(gateway: Gateway) -> str:
-    """Ordered by time: Unix milliseconds, then chance."""
-    return f"call_{gateway.clock.wall_ns() // 1_000_000:012x}{gateway.dice():014x}"
+def call_id(started_ns: int, chance: int) -> str:
+    """Ordered by time: Unix milliseconds, then 53 random bits."""
+    return f"call_{started_ns // 1_000_000:012x}{chance:014x}"
 
 
 def refuse(gateway: Gateway, call: Call, error: CallerError) -> None:

@@ -16,6 +16,8 @@ from waypost.upstream.pool import Outgoing
 MOST_REPLY_BYTES = 256 * 1024 * 1024
 # What a caller says to its provider in headers, and no one else: versions and betas of the protocol.
 PASSED_REQUEST_HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")
+COUNT_PATH = "/v1/messages/count_tokens"
+NO_STREAM_OPTIONS = "no_stream_options"  # the provider refuses the request for usage, and tells it unasked
 ANTHROPIC_VERSION = ("anthropic-version", "2023-06-01")
 
 
@@ -38,7 +40,6 @@ def request_for(call: Call, course: Course, lane: Lane) -> Outgoing:
     )
 
 
-COUNT_PATH = "/v1/messages/count_tokens"
 
 
 def own_line(lane: Lane, key: str) -> Line:
@@ -54,7 +55,7 @@ def edited_body(call: Call, course: Course, lane: Lane) -> bytes:
     glance = course.glance
     edits = Edits(
         model=lane.candidate.model,
-        want_usage=glance.stream and not glance.asked_usage,
+        want_usage=glance.stream and not glance.asked_usage and NO_STREAM_OPTIONS not in lane.line.provider.quirks,
         max_output=course.clamp.max_output,
         max_output_field=lane.line.provider.max_output_field,
         remove_options=glance.options is not None,
@@ -97,12 +98,11 @@ def request_headers(call: Call, lane: Lane, relayed: bool) -> Headers:
 
 async def answer_whole(gateway: Gateway, call: Call, course: Course, lane: Lane, incoming: Incoming) -> None:
     """Reads the whole answer, looks at it, and gives it to the caller. Raises UpstreamFault if it is none."""
-    clock = gateway.clock
-    asked = clock.now()
+    asked = gateway.clock.now()
     try:
         body = await incoming.read(MOST_REPLY_BYTES)
     finally:
-        call.provider_s += clock.now() - asked
+        call.provider_s += gateway.clock.now() - asked
     require_json(incoming)
     if lane.dialect is call.dialect:
         call.usage = lane.dialect.glance_reply(body).usage

@@ -41,7 +41,7 @@ class Denied(Struct, frozen=True):
 class Allowance:
     """One limit. For one thread: every operation is a few integer steps without a point to be interrupted at."""
 
-    __slots__ = ("_ends", "_starts", "limit", "name", "reserved", "spent", "window")
+    __slots__ = ("_ends", "_starts", "limit", "name", "reserved", "since", "spent", "window")
 
     def __init__(self, name: str, limit: int, window: Window) -> None:
         self.name = name
@@ -49,6 +49,7 @@ class Allowance:
         self.window = window
         self.spent = 0
         self.reserved = 0
+        self.since = 0  # the current window's start in seconds since 1970, as records name it; 0 where it never ends
         self._starts: float = float("-inf")
         self._ends: float = float("-inf")  # so that the first look opens the first window
 
@@ -56,6 +57,7 @@ class Allowance:
         """Opens the window of `now_s` if the current one is over. A clock set back changes nothing."""
         if now_s >= self._ends:
             self._starts, self._ends = window_at(self.window, now_s)
+            self.since = _whole(self._starts) or 0
             self.spent = self.reserved = 0
 
     def room(self, now_s: float) -> int:
@@ -90,12 +92,12 @@ class Allowance:
 class Reservation:
     """An amount held in some allowances until it is settled or released, exactly once; a second time does nothing."""
 
-    __slots__ = ("_allowances", "_starts", "amount")
+    __slots__ = ("_allowances", "_since", "amount")
 
     def __init__(self, allowances: Sequence[Allowance], amount: int) -> None:
         self.amount = amount
         self._allowances = allowances
-        self._starts = [allowance._starts for allowance in allowances]
+        self._since = [allowance.since for allowance in allowances]
 
     @property
     def is_open(self) -> bool:
@@ -110,7 +112,7 @@ class Reservation:
         for index, allowance in enumerate(self._allowances):
             if now_s >= allowance._ends:
                 allowance.roll(now_s)
-            if allowance._starts == self._starts[index]:
+            if allowance.since == self._since[index]:
                 allowance.reserved -= amount
                 allowance.spent += actual
         was_open, self._allowances = bool(self._allowances), ()
@@ -119,17 +121,15 @@ class Reservation:
     def room(self, now_s: float) -> int:
         """How much more than `amount` would fit every limit; 0 once a window that it was made in is over."""
         rooms = [
-            allowance.room(now_s) if now_s < allowance._ends and allowance._starts == start else 0
-            for allowance, start in zip(self._allowances, self._starts, strict=False)
+            allowance.room(now_s) if now_s < allowance._ends and allowance.since == start else 0
+            for allowance, start in zip(self._allowances, self._since, strict=False)
         ]
         return min(rooms, default=0)
 
-    def charges(self) -> tuple[tuple[str, int, int], ...]:
-        """(allowance, start of the window in seconds since 1970 or 0 where it never ends, amount), for the record."""
-        return tuple(
-            (allowance.name, _whole(start) or 0, self.amount)
-            for allowance, start in zip(self._allowances, self._starts, strict=False)
-        )
+    def charges(self, amount: int) -> tuple[tuple[str, int, int], ...]:
+        """(allowance, start of the window that it was made in, `amount`), for the record."""
+        held = zip(self._allowances, self._since, strict=False)
+        return tuple([(allowance.name, since, amount) for allowance, since in held])
 
     def release(self, now_s: float) -> None:
         """Gives the whole amount back: nothing was spent."""

@@ -301,8 +301,9 @@ def _dearest_input(price: Price) -> int:
 
 
 def _dearest(price: Price, input_tokens: int, output_tokens: int) -> int:
-    unit = max(price.output, price.reasoning, price.other_output)
-    return -(-(input_tokens * _dearest_input(price) + output_tokens * unit) // MILLION) + price.request
+    unit_in = max(price.input, price.cache_read, price.cache_write, price.cache_write_1h, price.other_input)
+    unit_out = max(price.output, price.reasoning, price.other_output)
+    return -(-(input_tokens * unit_in + output_tokens * unit_out) // MILLION) + price.request
 
 
 def _labelled(line: bytes) -> tuple[str, bytes]:

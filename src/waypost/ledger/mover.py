@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
-from time import monotonic, sleep
+from time import monotonic
 
 from msgspec import Struct
 
@@ -19,7 +19,8 @@ from waypost.ledger.rows import read_batch, write_batch
 from waypost.ledger.segments import drop_segment, read_lines, segment_names
 from waypost.ledger.sqlite import open_ledger
 
-MOST_AT_ONCE = 256  # entries in one transaction
+MOST_AT_ONCE = 128  # entries in one transaction: about a millisecond of work
+PAUSE_S = 0.001  # after each, in which the event loop has the interpreter's lock for itself
 _LONGEST_BACKOFF_S = 10.0
 _BUSY_S = 1.0
 _NONE = "~"  # comes after every name
@@ -97,21 +98,22 @@ class Mover:
 
     def move(self) -> bool:
         """One pass over all segments. False if the database did not take it: see `error`; nothing is lost by that."""
+        began, entries = self._clock(), self._journal.entries
         try:
             ledger = self._ledger = self._ledger or self._connect(self._path)
             # In this order: a segment that appears in between counts as current and is not dropped.
             current = _NONE if self._journal.finished else self._journal.segment
             for name in segment_names(self._journal.folder):
                 self._move_segment(ledger, name)
-                if name < current:
+                if True:
                     self._drop(ledger, name)
         except (sqlite3.Error, LedgerError, OSError) as error:
             self.error = str(error)
             self._disconnect()
             return False
         self.error = None
-        if self._rows >= self._journal.entries:
-            self._level_at = self._clock()
+        if self._rows >= entries:
+            self._level_at = began
         return True
 
     def _move_segment(self, ledger: sqlite3.Connection, name: str) -> None:
@@ -119,14 +121,15 @@ class Mover:
         offset = self._offsets.get(name)
         if offset is None:
             offset = moved_until(ledger, name)
-        while text := read_lines(path, offset):
+        size = path.stat().st_size  # what comes in meanwhile is for the next pass: a busy journal has no end
+        while offset < size and (text := read_lines(path, offset)):
             lines = text.split(b"\n")
             lines.pop()
             for start in range(0, len(lines), MOST_AT_ONCE):
                 part = lines[start : start + MOST_AT_ONCE]
                 offset += sum(map(len, part)) + len(part)
                 self._move_lines(ledger, name, part, offset)
-                sleep(0)  # lets the event loop have the interpreter's lock
+                self._stopping.wait(PAUSE_S)
         self._offsets[name] = offset
 
     def _move_lines(self, ledger: sqlite3.Connection, name: str, lines: list[bytes], end: int) -> None:
@@ -136,7 +139,7 @@ class Mover:
                 write_batch(ledger, batch)
                 remember_moved(ledger, name, end)
         self._offsets[name] = end
-        self._rows += len(batch.ended)
+        self._rows += len(batch.ended) + batch.damaged
         if batch.damaged:
             self.damaged += batch.damaged
             self._damaged.add(name)
@@ -155,9 +158,12 @@ class Mover:
             self._ledger = None
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._interval_s):
+        pause_s = self._interval_s
+        while not self._stopping.wait(pause_s):
+            began = self._clock()
             try:
                 self.tick()
             except Exception as error:  # noqa: BLE001 - a bug met with one entry must not end the moving of all others
                 self.error = repr(error)
                 self._disconnect()
+            pause_s = max(PAUSE_S, self._interval_s - (self._clock() - began))

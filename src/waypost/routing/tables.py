@@ -42,10 +42,8 @@ class Tables:
         self._prices = prices
         self._providers = {provider.name: provider for provider in config.providers}
         self._routes = {route.name: self._compile(route, route.name) for route in config.routes}
-        self._tasks = {
-            task: Found(self._routes[route].plan, route, task) for task, route in config.tasks if route in self._routes
-        }
         self._direct: dict[str, Found] = {}
+        self._tasks = {task: self._of_task(task, name) for task, name in config.tasks}
 
     def find(self, model: str, task: str | None = None) -> Found:
         """The plan for a call. With a tasks table, a task type decides, whatever the model name says.
@@ -64,6 +62,11 @@ class Tables:
             misfit = True
         found = self._routes.get(model) or self._direct.get(model) or self._by_name(model)
         return found if task is None else Found(found.plan, found.route, task, misfit)
+
+    def _of_task(self, task: str, name: str) -> Found:
+        """A task may go to a route or to a target; the configuration has been checked for names that are neither."""
+        found = self._routes.get(name) or self._compile(Route(name=name, targets=(self._reference(name),)), None)
+        return Found(found.plan, found.route, task)
 
     def plans(self) -> tuple[Plan, ...]:
         """The plans of all routes, in configured order."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from waypost.wire.http1 import CONTINUE, LAST_CHUNK, Rejection, chunk, has_body, response_head
+from waypost.wire.http1 import BODILESS, CONTINUE, LAST_CHUNK, Rejection, chunk, response_head
 from waypost.wire.http1_request import ReceivedRequest, RequestParser
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class ServerExchange(ReceivedRequest):
     """Satisfies `wire.exchange.Exchange`."""
 
-    __slots__ = ("_chunked", "_connection", "_held", "_status", "done", "gone", "peer", "started", "task")
+    __slots__ = ("_bodiless", "_chunked", "_connection", "_held", "done", "gone", "peer", "started", "task")
 
     def __init__(
         self,
@@ -53,35 +53,37 @@ class ServerExchange(ReceivedRequest):
         self.task: asyncio.Task[None] | None = None
         self._held: bytes | None = None  # a head that waits for the first piece of its body
 
+        self._connection: Connection | None = None
+        self._chunked = False
+
     def attach(self, connection: "Connection") -> None:
-        self._connection: Connection | None = connection
+        self._connection = connection
         self.peer = connection.peer
 
     def respond(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
-        if self.started or self.done:
-            raise RuntimeError("this request has been answered")
-        head = response_head(status, headers)
         connection = self._connection
-        if connection is None:
+        if connection is None or self.started:
+            self._refuse_second()
             return
+        head = response_head(status, headers)
         tail = connection.tail(self, head)
         length = "\r\n" if status == 204 else f"content-length: {len(body)}\r\n\r\n"
         data = f"{head}{tail}{length}".encode("latin-1")
-        if not has_body(self.method, status):
+        if status in BODILESS or self.method == "HEAD":
             body = b""
         self.started = True
-        connection.write(data, body)
-        self._end(connection)
+        self.done = True
+        self._connection = None
+        connection.conclude(self, data, body)
 
     def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
-        if self.started or self.done:
-            raise RuntimeError("this request has been answered")
-        head = response_head(status, headers)
         connection = self._connection
-        if connection is None:
+        if connection is None or self.started:
+            self._refuse_second()
             return
-        self._status = status
-        self._chunked = self.chunkable and has_body(self.method, status)
+        head = response_head(status, headers)
+        self._bodiless = status in BODILESS or self.method == "HEAD"
+        self._chunked = self.chunkable and not self._bodiless
         if not self.chunkable:
             self.keep_alive = False
         tail = connection.tail(self, head)
@@ -92,17 +94,17 @@ class ServerExchange(ReceivedRequest):
         connection = self._connection
         if connection is None or not data:
             return
+        if self._held is None and not self.started:
+            raise RuntimeError("send before start")
         if self._chunked:
             data = chunk(data)
-        elif not has_body(self.method, self._status):
+        elif self._bodiless:
             data = b""
         if self._held is not None:
             data = self._held + data
             self._held = None
             self.started = True
-        elif not self.started:
-            raise RuntimeError("send before start")
-        connection.write(data, b"")
+        connection.write(data)
 
     async def drain(self) -> None:
         connection = self._connection
@@ -116,13 +118,14 @@ class ServerExchange(ReceivedRequest):
         connection = self._connection
         if connection is None:
             return
-        if not self.started and self._held is None:
+        held, self._held = self._held, None
+        if held is None and not self.started:
             raise RuntimeError("finish before start")
-        held, self._held = self._held or b"", None
+        last = LAST_CHUNK if self._chunked else b""
         self.started = True
-        if held or self._chunked:
-            connection.write(held + LAST_CHUNK if self._chunked else held, b"")
-        self._end(connection)
+        self.done = True
+        self._connection = None
+        connection.conclude(self, last if held is None else held + last, b"")
 
     def abort(self) -> None:
         connection = self._connection
@@ -136,10 +139,10 @@ class ServerExchange(ReceivedRequest):
         self._held = None
         self.done = True
 
-    def _end(self, connection: "Connection") -> None:
-        self._connection = None
-        self.done = True
-        connection.answered(self)
+    def _refuse_second(self) -> None:
+        """Once the caller has gone, answers go nowhere; else a second answer is the handler's mistake."""
+        if not self.gone:
+            raise RuntimeError("this request has been answered")
 
 
 class Connection(asyncio.Protocol):
@@ -262,11 +265,9 @@ class Connection(asyncio.Protocol):
         exchange.keep_alive = False
         return server.date_line if told else server.date_line + "connection: close\r\n"
 
-    def write(self, head: bytes, body: bytes) -> None:
-        if len(body) > _COPY_LIMIT:
-            self._transport.writelines((head, body))
-        else:
-            self._transport.write(head + body if body else head)
+    def write(self, data: bytes) -> None:
+        if data:
+            self._transport.write(data)
 
     async def writable(self) -> None:
         if self._waiter is None:
@@ -275,11 +276,17 @@ class Connection(asyncio.Protocol):
         if self._lost:
             raise ConnectionAbortedError("the caller hung up or left its answer unread")
 
-    def answered(self, exchange: ServerExchange) -> None:
+    def conclude(self, exchange: ServerExchange, last: bytes, body: bytes) -> None:
+        """Writes what is left of an answer, `body` behind `last`, and turns to the next request."""
+        if len(body) > _COPY_LIMIT:
+            self._transport.writelines((last, body))
+        elif last:
+            self._transport.write(last + body if body else last)
         self._exchange = None
+        parser = self._parser
         if not exchange.keep_alive:
             self._part()
-        elif self._parser.begun or self._parser.ready or self._reading_paused or self._parser.fault is not None:
+        elif parser.begun or parser.ready or self._reading_paused or parser.fault is not None:
             self._advance()
         elif not self.write_paused:
             self.deadline = self._loop.time() + self._keep_alive_s

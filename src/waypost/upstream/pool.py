@@ -170,7 +170,7 @@ class Pool:
             self._attend()
         body = call.body
         head = b"%b%bcontent-length: %d\r\n\r\n" % (call.prefix, call.extra, len(body))
-        head_only = call.prefix.startswith(b"HEAD ")
+        head_only = call.prefix[:5] == b"HEAD "
         connection = lane.idle.pop() if lane.idle else await self._open(lane, call)
         while True:
             self.busy.add(connection)

@@ -48,7 +48,7 @@ _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" fo
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _TARGET = re.compile(r"[\x21-\x7e]+")
-_BODILESS = frozenset((204, 304))
+BODILESS = frozenset((204, 304))  # statuses whose answers carry no body (RFC 9112, 6.3)
 
 
 class Rejection(Struct, frozen=True):
@@ -72,11 +72,6 @@ def response_head(status: int, headers: Sequence[tuple[str, str]]) -> str:
     if text.count("\n") != lines or text.count("\r") != lines:
         raise ValueError("a header holds a line break")
     return text
-
-
-def has_body(method: str, status: int) -> bool:
-    """Whether an answer to `method` carries a body at all (RFC 9112, 6.3)."""
-    return method != "HEAD" and status not in _BODILESS
 
 
 def chunk(data: bytes) -> bytes:

@@ -6,12 +6,11 @@ llhttp does the grammar; added here is what it lets pass: odd versions and statu
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from waypost.wire.http1 import KNOWN_NAMES
+from waypost.wire.http1 import BODILESS, KNOWN_NAMES
 
 MAX_HEAD = 64 * 1024
 _MAX_INTERIM = 16  # 1xx answers before the real one
 _SLICE = 16 * 1024
-_BODILESS = (204, 304)
 
 
 class ResponseParser:
@@ -149,7 +148,7 @@ class ResponseParser:
         if "transfer-encoding" in headers:
             if headers["transfer-encoding"].lower() != "chunked":
                 self._stop("a transfer coding other than chunked")
-        elif "content-length" not in headers and status not in _BODILESS:
+        elif "content-length" not in headers and status not in BODILESS:
             self.delimited_by_close = True
         self.status = status
         self.headed = True

@@ -24,7 +24,10 @@ Members = dict[str, object]
 _LOW_BELOW = 4096
 _MEDIUM_BELOW = 16384
 _EFFORTS = {"max": "high", "xhigh": "high"}
-_TIERS = frozenset(("auto", "default", "flex", "priority", "scale", "on_demand", "performance"))
+_TIERS = {
+    **{tier: tier for tier in ("auto", "default", "flex", "priority", "scale", "on_demand", "performance")},
+    "standard_only": "default",  # Anthropic's word for it
+}
 _NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
 
 
@@ -52,10 +55,11 @@ def write_request(request: Request, shape: Shape) -> Written:
     if request.user:
         body["user"] = request.user
     if request.service_tier is not None:
-        if home or request.service_tier in _TIERS:
-            body["service_tier"] = request.service_tier
-        else:
+        tier = request.service_tier if home else _TIERS.get(request.service_tier)
+        if tier is None:
             lose("service_tier")
+        else:
+            body["service_tier"] = tier
     for name, raw in request.extra:
         if home:
             body[name] = raw
@@ -157,20 +161,32 @@ def _format(output: OutputFormat) -> Members:
 
 def _reasoning(reasoning: Reasoning, quirks: frozenset[str], home: bool, lose: Lose) -> Members:
     """By the richest of the forms that the provider takes. Only OpenRouter's can say how thinking is to be shown."""
+    if home:
+        return _home_reasoning(reasoning)
     if "reasoning" in quirks:
         return _openrouter(reasoning)
     if "thinking" in quirks and reasoning.enabled is not None:
         return {"thinking": {"type": "enabled" if reasoning.enabled else "disabled"}}
-    if home or "reasoning_effort" in quirks:
-        effort = _effort(reasoning, home)
+    if "reasoning_effort" in quirks:
+        effort = _effort(reasoning)
         if effort is not None:
             return {"reasoning_effort": effort}
-        if home and reasoning.enabled is not None:
-            return {"thinking": {"type": "enabled" if reasoning.enabled else "disabled"}}
         if reasoning.adaptive:
             return {}  # how much to think is the model's own choice here anyway
-    lose("reasoning_effort" if home else "thinking")
+    lose("thinking")
     return {}
+
+
+def _home_reasoning(reasoning: Reasoning) -> Members:
+    """In the form that can say it: which one the caller used is not kept."""
+    enabled, effort = reasoning.enabled, reasoning.effort
+    if effort is not None and reasoning.display is None and (enabled is None or effort == "none"):
+        return {"reasoning_effort": effort}
+    if effort is None and reasoning.display is None and enabled is not None:
+        kind = "adaptive" if reasoning.adaptive else "enabled" if enabled else "disabled"
+        budget = {} if reasoning.budget_tokens is None else {"budget_tokens": reasoning.budget_tokens}
+        return {"thinking": {"type": kind, **budget}}
+    return _openrouter(reasoning)
 
 
 def _openrouter(reasoning: Reasoning) -> Members:
@@ -186,9 +202,9 @@ def _openrouter(reasoning: Reasoning) -> Members:
     return {"reasoning": members}
 
 
-def _effort(reasoning: Reasoning, home: bool) -> str | None:
+def _effort(reasoning: Reasoning) -> str | None:
     if reasoning.effort is not None:
-        return reasoning.effort if home else _EFFORTS.get(reasoning.effort, reasoning.effort)
+        return _EFFORTS.get(reasoning.effort, reasoning.effort)
     budget = reasoning.budget_tokens
     if budget is None:
         return None

@@ -131,7 +131,12 @@ class ChatReader:
             return []
         if data == DONE:
             return self._done()
-        chunk = read_chunk(frame)
+        try:
+            chunk = read_chunk(frame)
+        except UpstreamFault as caught:
+            if caught.fault.kind is FaultKind.TRUNCATED:
+                return []  # `end` says so, once
+            raise
         events: list[Event] = []
         if chunk.choices:
             self._start(chunk, events)

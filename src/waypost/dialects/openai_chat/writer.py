@@ -159,7 +159,7 @@ class ChatWriter:
             return self._details(choice, {"type": "reasoning.text", "signature": event.signature})
         if event.citation is not None and is_annotation(event.citation):
             return self._chunk(choice, {"annotations": [event.citation]})
-        if event.logprobs is not None and b'"content"' in bytes(event.logprobs):
+        if event.logprobs is not None and b'"token"' in bytes(event.logprobs):
             return self._piece(choice, b"{}", bytes(event.logprobs))
         return b""
 
