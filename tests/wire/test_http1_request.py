@@ -192,7 +192,7 @@ def test_time_is_stamped_when_the_last_byte_comes() -> None:
     parser = RequestParser(LIMITS, ReceivedRequest)
     parser.feed(GET[:5], 1.0)
     assert parser.begun
-    parser.feed(GET[5:] + GET + GET[:3], 2.0)
+    parser.feed(GET[5:] + GET + GET[:6], 2.0)
     assert [request.received_at for request in parser.ready] == [2.0, 2.0]
     assert parser.begun
 

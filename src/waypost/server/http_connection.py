@@ -26,7 +26,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class ServerExchange(ReceivedRequest):
     """Satisfies `wire.exchange.Exchange`."""
 
-    __slots__ = ("_bodiless", "_chunked", "_connection", "_held", "done", "gone", "peer", "started", "task")
+    __slots__ = ("_bodiless", "_chunked", "_held", "connection", "done", "gone", "peer", "started", "task")
 
     def __init__(
         self,
@@ -53,15 +53,12 @@ class ServerExchange(ReceivedRequest):
         self.task: asyncio.Task[None] | None = None
         self._held: bytes | None = None  # a head that waits for the first piece of its body
 
-        self._connection: Connection | None = None
+        self.connection: Connection | None = None  # None once nothing more can be sent
+        self.peer = ""
         self._chunked = False
 
-    def attach(self, connection: "Connection") -> None:
-        self._connection = connection
-        self.peer = connection.peer
-
     def respond(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
-        connection = self._connection
+        connection = self.connection
         if connection is None or self.started:
             self._refuse_second()
             return
@@ -73,11 +70,11 @@ class ServerExchange(ReceivedRequest):
             body = b""
         self.started = True
         self.done = True
-        self._connection = None
+        self.connection = None
         connection.conclude(self, data, body)
 
     def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
-        connection = self._connection
+        connection = self.connection
         if connection is None or self.started:
             self._refuse_second()
             return
@@ -91,7 +88,7 @@ class ServerExchange(ReceivedRequest):
         self._held = f"{head}{tail}{framing}".encode("latin-1")
 
     def send(self, data: bytes) -> None:
-        connection = self._connection
+        connection = self.connection
         if connection is None or not data:
             return
         if self._held is None and not self.started:
@@ -107,7 +104,7 @@ class ServerExchange(ReceivedRequest):
         connection.write(data)
 
     async def drain(self) -> None:
-        connection = self._connection
+        connection = self.connection
         if connection is None:
             if self.gone:
                 raise ConnectionAbortedError("the caller hung up")
@@ -115,7 +112,7 @@ class ServerExchange(ReceivedRequest):
             await connection.writable()
 
     def finish(self) -> None:
-        connection = self._connection
+        connection = self.connection
         if connection is None:
             return
         held, self._held = self._held, None
@@ -124,18 +121,18 @@ class ServerExchange(ReceivedRequest):
         last = LAST_CHUNK if self._chunked else b""
         self.started = True
         self.done = True
-        self._connection = None
+        self.connection = None
         connection.conclude(self, last if held is None else held + last, b"")
 
     def abort(self) -> None:
-        connection = self._connection
+        connection = self.connection
         if connection is not None:
             self.leave()
             connection.cut(reset=self.started and not self._chunked)
 
     def leave(self) -> None:
         """Parts with the connection: nothing more can be sent."""
-        self._connection = None
+        self.connection = None
         self._held = None
         self.done = True
 
@@ -338,7 +335,8 @@ class Connection(asyncio.Protocol):
     def _start(self, exchange: ServerExchange) -> None:
         self.deadline = inf
         self._exchange = exchange
-        exchange.attach(self)
+        exchange.connection = self
+        exchange.peer = self.peer
         self._server.serve(exchange)
 
     def _part(self) -> None:

@@ -108,15 +108,16 @@ class Lane:
         self.waiters: deque[asyncio.Future[UpstreamConnection | None]] = deque()
 
     def give_back(self, connection: UpstreamConnection) -> None:
-        self._pool.busy.discard(connection)
+        pool = self._pool
+        pool.busy.discard(connection)
         if not connection.rest():
             return
-        waiter = self._next_waiter()
+        waiter = self._next_waiter() if self.waiters else None
         if waiter is not None:
             connection.idle = False
             waiter.set_result(connection)
         else:
-            connection.usable_until = self._pool.loop.time() + self._pool.idle_s
+            connection.usable_until = pool.loop.time() + pool.idle_s
             self.idle.append(connection)
 
     def lose(self, connection: UpstreamConnection) -> None:

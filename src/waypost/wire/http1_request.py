@@ -138,14 +138,14 @@ class RequestParser(Generic[Request]):
 
     def feed(self, data: bytes, now: float) -> None:
         """Reads on. `now` is stamped on the requests that this data completes."""
+        self._now = now
         if self._rest:
             data = self._rest + data
             self._rest = b""
-        self._now = now
-        if len(data) <= self._slice:
-            self._feed(data)
-        else:
+        if len(data) > self._slice:
             self._feed_sliced(data)
+        elif self.fault is None:
+            self._feed(data)
 
     def _feed_sliced(self, data: bytes) -> None:
         view = memoryview(data)
@@ -161,7 +161,7 @@ class RequestParser(Generic[Request]):
 
     def _feed(self, data: bytes | memoryview) -> None:
         parser = self._parser
-        if self.fault is not None or parser is None:
+        if parser is None:
             return
         self._completed = False
         received = self._received
@@ -169,10 +169,9 @@ class RequestParser(Generic[Request]):
             parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
             self._ignore_upgrade(bytes(data[upgrade.args[0] :]))
-            return
         except HttpParserError as error:
             self._fail(error)
-        if self._completed:
+        if self._completed or self.fault is not None:
             return
         if self.in_body:
             self._bound_framing(len(data), received)
@@ -180,6 +179,7 @@ class RequestParser(Generic[Request]):
             self._bound_head(len(data))
 
     def _bound_head(self, size: int) -> None:
+        self.begun = self.begun or size > 0
         self._head_bytes += size
         if self._head_bytes > self._limits.head:
             self._reject(431, "the request's head is too large")
@@ -192,10 +192,8 @@ class RequestParser(Generic[Request]):
 
     # ---- called by the parser
 
-    def on_message_begin(self) -> None:
-        self.begun = True
-
     def on_url(self, url: bytes) -> None:
+        self.begun = True
         self._url = self._url + url if self._url else url
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -215,9 +213,10 @@ class RequestParser(Generic[Request]):
         version = parser.get_http_version()
         self._chunkable = version == "1.1"
         self._method = parser.get_method().decode("latin-1")
-        if self._method == "CONNECT":
-            self._stop(501, "CONNECT is not served")
-        self._read_target()
+        target = self._url.decode("latin-1")
+        if target[:1] != "/" or "#" in target:
+            target = self._other_target(target)
+        self._path, _, self._query = target.partition("?")
         if not self._chunkable and version != "1.0":
             self._stop(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
         if self._head_bytes and self._measure_head() > self._limits.head:
@@ -289,17 +288,18 @@ class RequestParser(Generic[Request]):
         self._body = b""
         self._pieces = None
 
-    def _read_target(self) -> None:
-        """The request target, of whatever form, as path and query."""
-        text = self._url.decode("latin-1")
-        if text[:1] != "/" and text != "*":
-            try:
-                text = _origin_form(self._url)
-            except HttpParserInvalidURLError:
-                self._stop(400, "the request's target is not a URL")
-        if "#" in text:
+    def _other_target(self, target: str) -> str:
+        """A target that is not in the usual form, in that form."""
+        if self._method == "CONNECT":
+            self._stop(501, "CONNECT is not served")
+        if "#" in target:
             self._stop(400, "a request's target has no fragment")
-        self._path, _, self._query = text.partition("?")
+        if target == "*":
+            return target
+        try:
+            return _origin_form(self._url)
+        except HttpParserInvalidURLError:
+            self._stop(400, "the request's target is not a URL")
 
     def _join(self, key: str, value: bytes) -> None:
         if key in _UNREPEATABLE:
