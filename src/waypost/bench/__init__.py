@@ -1,0 +1,1 @@
+"""What the gateway costs on this machine, measured from outside, beside nginx. Drives processes; imports no gateway."""
