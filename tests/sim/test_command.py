@@ -5,14 +5,17 @@ import json
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-import yaml
 
 from waypost.cli import sim
-from waypost.sim import demo_config_yaml
+from waypost.config.reader import read_config
+from waypost.sim import Fault, FaultKind, Model, Script, demo_config_yaml, read_script
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "simulator.md"
 
 PROGRAM = """
 import argparse, sys
@@ -74,13 +77,27 @@ def test_an_address_it_cannot_have_is_a_failure(capsys: pytest.CaptureFixture[st
     assert "192.0.2.1:8090" in capsys.readouterr().err
 
 
-def test_the_demonstration_is_consistent() -> None:
-    demo = yaml.safe_load(demo_config_yaml("127.0.0.1:8090"))
-    assert demo["providers"]["sim-openai"]["base_url"] == "http://127.0.0.1:8090/v1"
-    assert demo["providers"]["sim-anthropic"]["base_url"] == "http://127.0.0.1:8090"
-    models = {f"{name}/{model}" for name, provider in demo["providers"].items() for model in provider["models"]}
-    for route in demo["routes"].values():
-        assert {target["model"] for target in route["targets"]} | set(route["fallbacks"]) <= models
-    assert set(demo["tasks"].values()) <= set(demo["routes"])
-    assert "default" in demo["tasks"]
-    assert "key" not in demo_config_yaml("127.0.0.1:8090")
+def test_the_demonstration_is_a_sound_configuration() -> None:
+    config = read_config(demo_config_yaml("127.0.0.1:8090"), "demo", {})
+    providers = {provider.name: provider for provider in config.providers}
+    assert providers["sim-openai"].base_url == "http://127.0.0.1:8090/v1"
+    assert providers["sim-anthropic"].base_url == "http://127.0.0.1:8090"
+    assert {route.name for route in config.routes} == {"fast", "strong"}
+    assert dict(config.tasks)["default"] == "fast"
+    assert config.budgets
+    assert all(provider.prices for provider in config.providers)
+    for route in config.routes:
+        for target in (*route.targets, *route.fallbacks):
+            assert target.model in (providers[target.provider].models or ())
+
+
+def test_the_document_names_everything() -> None:
+    document = DOCUMENT.read_text("utf-8")
+    names = [*FaultKind, *Fault.__struct_fields__[1:], *Script.__struct_fields__, *Model.__struct_fields__]
+    assert [name for name in names if f"`{name}`" not in document and f"{name}:" not in document] == []
+
+
+def test_the_script_in_the_document_is_one() -> None:
+    section = DOCUMENT.read_text("utf-8").partition("## A script\n")[2].partition("A time is")[0]
+    script = read_script(textwrap.dedent(section))
+    assert [fault.kind for fault in script.models["gpt-sim"].faults] == ["status_500", "reset_before"]
