@@ -72,9 +72,10 @@ def test_written_and_read_again(record: Record) -> None:
 def expected_elsewhere(choice: Choice, there: Dialect) -> Meaning:
     """What the other protocol can say of an answer."""
     said = replace(meaning(choice), redacted=0, server_tools=(), audio=0)
-    if there is ANTHROPIC:  # has no place for a refusal's text but the text
+    if there is ANTHROPIC:  # tells a refusal by its stop reason, and its words as text
         text = "".join(getattr(block, "text", "") for block in choice.blocks if isinstance(block, Refusal))
-        return replace(said, text=said.text + text, refusal="")
+        stop = StopKind.REFUSAL if said.refusal and said.stop is StopKind.END else said.stop
+        return replace(said, text=said.text + text, refusal="", stop=stop)
     return replace(said, stop=StopKind.END if said.stop in (StopKind.STOP_SEQUENCE, StopKind.PAUSE) else said.stop)
 
 

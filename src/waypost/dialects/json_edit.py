@@ -14,8 +14,6 @@ from waypost.conversation.faults import ErrorKind, Refused
 
 T = TypeVar("T")
 
-# An escape that can spell a character of a name we act on: all of them are of a-z and "_".
-_SPELLS_A_NAME = re.compile(rb"\\u00[567]")
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\n\r]*")
@@ -165,7 +163,8 @@ def may_hold(body: bytes, name: str) -> bool:
 
 
 def _has_spelling_escape(body: bytes) -> bool:
-    return b"\\u00" in body and _SPELLS_A_NAME.search(body) is not None
+    """Whether an escape spells a character that names are of: a-z and "_"."""
+    return b"\\u00" in body and (b"\\u006" in body or b"\\u007" in body or b"\\u005" in body)
 
 
 def replace_value(body: bytes, name: str, old: bytes, new: bytes) -> bytes:

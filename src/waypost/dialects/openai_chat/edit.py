@@ -5,6 +5,7 @@ Knows which top-level members money, policy and routing hang on; leaves every ot
 
 from typing import Annotated
 
+import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.json import Decoder
 
@@ -61,12 +62,23 @@ class _ResponseFormat(Struct, gc=False):
     type: str | None = None
 
 
+class _Kind(Struct, gc=False):
+    type: str | None = None
+
+
+class _Message(Struct, gc=False):
+    content: str | list[_Kind | str] | None = None
+
+
 _decoder = Decoder(_Seen)
+_parts_decoder = Decoder(list[_Message])
 _metadata_decoder = Decoder(_Metadata)
 _tools_decoder = Decoder(list[_Tool])
 _thinking_decoder = Decoder(_Thinking)
 _format_decoder = Decoder(_ResponseFormat)
 
+_IMAGES = frozenset(("image_url", "video_url"))
+_DOCUMENTS = frozenset(("file", "document_url"))
 _NOTHING: frozenset[str] = frozenset()
 _NULL = b"null"
 _LARGE = 4096  # bytes, from which on it pays not to search the messages
@@ -151,7 +163,7 @@ def _needs(seen: _Seen, body: bytes) -> tuple[frozenset[str], bool]:
     unbounded = False
     if seen.tools is not UNSET or seen.functions is not UNSET:
         unbounded = _tool_needs(seen, needs)
-    if b'"type"' in body and _part_needs(body, needs):
+    if seen.messages is not UNSET and _may_hold_parts(body) and _part_needs(seen.messages, needs):
         unbounded = True
     if seen.modalities is not UNSET and b'"audio"' in bytes(seen.modalities):
         needs.add("audio")
@@ -166,17 +178,28 @@ def _needs(seen: _Seen, body: bytes) -> tuple[frozenset[str], bool]:
     return (frozenset(needs) if needs else _NOTHING), unbounded
 
 
-def _part_needs(body: bytes, needs: set[str]) -> bool:
-    unbounded = False
-    if b'"image_url"' in body or b'"video_url"' in body:
+def _may_hold_parts(body: bytes) -> bool:
+    """A cheap test: every part that is not plain text names its type, unless an escape spells the name."""
+    return b'"type"' in body or b"\\u00" in body
+
+
+def _part_needs(messages: Raw, needs: set[str]) -> bool:
+    """Whether some part's tokens have nothing to do with its bytes. Messages of another shape are taken to hold all."""
+    try:
+        kinds = {part.type for message in _parts_decoder.decode(messages) for part in _parts(message)}
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        kinds = {"image_url", "file", "input_audio"}
+    if not kinds.isdisjoint(_IMAGES):
         needs.add("images")
-        unbounded = True
-    if b'"file"' in body or b'"document_url"' in body:
+    if not kinds.isdisjoint(_DOCUMENTS):
         needs.add("documents")
-        unbounded = True
-    if b'"input_audio"' in body:
+    if "input_audio" in kinds:
         needs.add("audio")
-    return unbounded
+    return not kinds.isdisjoint(_IMAGES) or not kinds.isdisjoint(_DOCUMENTS)
+
+
+def _parts(message: _Message) -> list[_Kind]:
+    return [part for part in message.content if isinstance(part, _Kind)] if isinstance(message.content, list) else []
 
 
 def _tool_needs(seen: _Seen, needs: set[str]) -> bool:
