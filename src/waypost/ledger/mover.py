@@ -105,7 +105,7 @@ class Mover:
             current = _NONE if self._journal.finished else self._journal.segment
             for name in segment_names(self._journal.folder):
                 self._move_segment(ledger, name)
-                if True:
+                if name < current:
                     self._drop(ledger, name)
         except (sqlite3.Error, LedgerError, OSError) as error:
             self.error = str(error)

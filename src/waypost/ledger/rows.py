@@ -187,7 +187,7 @@ def _values(row: EndedRow) -> list[Value]:
     """The row's columns in the types that are bound fastest."""
     values = _bound(astuple(row)[: len(COLUMNS)])
     for place in _RAW:
-        text = str(values[place], "utf-8")  # type: ignore[arg-type]
+        text = str(values[place], "utf-8")  # type: ignore[call-overload]  # these are Raw
         values[place] = _NULL if text == "null" else text
     for place in _FLAGS:
         values[place] = 1 if values[place] else 0

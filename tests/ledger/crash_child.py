@@ -1,0 +1,45 @@
+"""Run as a script: writes calls as fast as it can until it is killed, and tells each step once it is on record.
+
+    crash_child.py FOLDER DATABASE SEED
+
+`a ID` follows an accept that returned, `e ID` an end that did. Without a database nothing moves the entries.
+"""
+
+import os
+import random
+import sys
+from time import sleep
+
+from ledger.entries import accepted, ended
+from waypost.ledger.journal import Journal
+from waypost.ledger.mover import Mover
+
+
+def main(folder: str, database: str, seed: int) -> None:
+    chance = random.Random(seed)
+    journal = Journal(folder, segment_bytes=chance.choice([2_000, 40_000, 8_000_000]))
+    if database:
+        mover = Mover(journal, database, interval_s=0.001)
+        mover.start()
+    is_open: list[str] = []
+    number = 0
+    while True:
+        for _ in range(2_000 if database else 0):
+            if mover.lag.entries < 20:
+                break  # so slow that the mover drops segments all the time
+            sleep(0.0005)
+        if len(is_open) > 8 or (is_open and chance.random() < 0.5):
+            call = is_open.pop(chance.randrange(len(is_open)))
+            bodies = ("q" * chance.choice([10, 100_000]), None) if chance.random() < 0.05 else None
+            journal.end(ended(call, bodies=bodies))
+            os.write(1, b"e %s\n" % call.encode())
+        else:
+            call = f"{seed}-{number}"
+            number += 1
+            journal.accept(accepted(call))
+            os.write(1, b"a %s\n" % call.encode())
+            is_open.append(call)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
