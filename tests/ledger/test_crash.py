@@ -28,7 +28,7 @@ def run_until_killed(folder: Path, database: Path | None, seed: int) -> tuple[se
     )
     assert child.stdout is not None
     told = b""
-    for _ in range(random.Random(seed).choice([1, 10, 100, 3_000, 10_000])):
+    for _ in range(random.Random(seed).choice([1, 10, 100, 500, 1_500] if database else [1, 10, 100, 3_000, 10_000])):
         told += child.stdout.readline()
     child.send_signal(signal.SIGKILL)
     told += child.stdout.read()
