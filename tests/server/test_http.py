@@ -189,17 +189,6 @@ async def test_who_keeps_the_connection(sent: bytes, kept: bool) -> None:
             assert await caller.rest() == b""
 
 
-async def test_a_handler_may_close_the_connection() -> None:
-    async def last(exchange: Exchange) -> None:
-        exchange.respond(200, [("connection", "close")], b"")
-
-    async with serving(last) as running:
-        caller = await running.caller()
-        caller.send(GET)
-        assert (await caller.answer())[1]["connection"] == "close"
-        assert await caller.rest() == b""
-
-
 async def test_pipelined_calls_are_answered_in_order() -> None:
     running_now = 0
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from waypost.wire.http1 import BODILESS, CONTINUE, LAST_CHUNK, Rejection, chunk, response_head
+from waypost.wire.http1 import BODILESS, CONTINUE, LAST_CHUNK, Rejection, chunk, response_headers, status_line
 from waypost.wire.http1_request import ReceivedRequest, RequestParser
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ class ServerExchange(ReceivedRequest):
         if connection is None or self.started:
             self._refuse_second()
             return
-        head = response_head(status, headers)
-        tail = connection.tail(self, head)
+        lines = response_headers(headers)
+        own = connection.own_headers(self)
         length = "\r\n" if status == 204 else f"content-length: {len(body)}\r\n\r\n"
-        data = f"{head}{tail}{length}".encode("latin-1")
+        data = f"{status_line(status)}{lines}{own}{length}".encode("latin-1")
         if status in BODILESS or self.method == "HEAD":
             body = b""
         self.started = True
@@ -78,14 +78,14 @@ class ServerExchange(ReceivedRequest):
         if connection is None or self.started:
             self._refuse_second()
             return
-        head = response_head(status, headers)
+        lines = response_headers(headers)
         self._bodiless = status in BODILESS or self.method == "HEAD"
         self._chunked = self.chunkable and not self._bodiless
         if not self.chunkable:
             self.keep_alive = False
-        tail = connection.tail(self, head)
+        own = connection.own_headers(self)
         framing = "transfer-encoding: chunked\r\n\r\n" if self._chunked else "\r\n"
-        self._held = f"{head}{tail}{framing}".encode("latin-1")
+        self._held = f"{status_line(status)}{lines}{own}{framing}".encode("latin-1")
 
     def send(self, data: bytes) -> None:
         connection = self.connection
@@ -253,14 +253,14 @@ class Connection(asyncio.Protocol):
 
     # ---- called by the exchange
 
-    def tail(self, exchange: ServerExchange, head: str) -> str:
-        """The header lines that belong to the connection. Decides whether it stays open after this answer."""
+    def own_headers(self, exchange: ServerExchange) -> str:
+        """The header lines that are the connection's. Decides whether it stays open after this answer."""
         server = self._server
-        told = "\r\nconnection: close\r\n" in head
-        if exchange.keep_alive and not told and not server.draining:
-            return server.date_line if exchange.chunkable else server.date_line + "connection: keep-alive\r\n"
-        exchange.keep_alive = False
-        return server.date_line if told else server.date_line + "connection: close\r\n"
+        if server.draining:
+            exchange.keep_alive = False
+        if not exchange.keep_alive:
+            return server.date_line + "connection: close\r\n"
+        return server.date_line if exchange.chunkable else server.date_line + "connection: keep-alive\r\n"
 
     def write(self, data: bytes) -> None:
         if data:
@@ -380,7 +380,7 @@ class Connection(asyncio.Protocol):
     def _refuse(self, rejection: Rejection) -> None:
         """Answers what is not a request, and closes once its sender had a chance to read that."""
         headers, body = self._server.error_body(rejection.status, rejection.message, rejection.path)
-        head = response_head(rejection.status, headers)
+        head = status_line(rejection.status) + response_headers(headers)
         close = f"{self._server.date_line}connection: close\r\ncontent-length: {len(body)}\r\n\r\n"
         self._transport.write((head + close).encode("latin-1") + body)
         self._close_soon()

@@ -12,8 +12,8 @@ class Exchange(Protocol):
     the last byte of the request had arrived. `started`: the head of an answer has gone out, so nothing but more of that
     answer can follow. `gone`: the caller hung up; whatever is sent then goes nowhere, silently.
 
-    An answer is either one `respond`, or `start`, `send`…, `finish`. The framing headers (content-length,
-    transfer-encoding, date) are added here and are not the handler's to give; `connection: close` may be given.
+    An answer is either one `respond`, or `start`, `send`…, `finish`. Content-length, transfer-encoding,
+    connection and date are added here and are not the handler's to give.
     """
 
     @property

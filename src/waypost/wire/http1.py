@@ -63,12 +63,10 @@ def status_line(status: int) -> str:
     return _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status\r\n"
 
 
-def response_head(status: int, headers: Sequence[tuple[str, str]]) -> str:
-    """Status line and header lines, without the blank line that ends a head. ValueError for a line break in it."""
-    text = "".join(
-        [_STATUS_LINES.get(status) or status_line(status), *[f"{name}: {value}\r\n" for name, value in headers]]
-    )
-    lines = len(headers) + 1
+def response_headers(headers: Sequence[tuple[str, str]]) -> str:
+    """Header lines of an answer. ValueError for a line break in a name or value."""
+    text = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    lines = len(headers)
     if text.count("\n") != lines or text.count("\r") != lines:
         raise ValueError("a header holds a line break")
     return text
