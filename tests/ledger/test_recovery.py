@@ -7,7 +7,7 @@ import pytest
 
 from ledger.entries import MONTH, accepted, ended
 from waypost.config.model import Store
-from waypost.ledger.errors import JournalOwned
+from waypost.ledger.errors import JournalOwned, LedgerError
 from waypost.ledger.journal import Journal
 from waypost.ledger.mover import Mover
 from waypost.ledger.records import line
@@ -140,3 +140,17 @@ def test_a_start_recovers_and_tells_what_was_spent(tmp_path: Path) -> None:
     third = start_ledger(store)
     assert third.recovered == Recovered()
     third.close()
+
+
+def test_a_ledger_that_can_not_be_written_is_a_clear_error_and_loses_nothing(tmp_path: Path) -> None:
+    store = Store(ledger=f"sqlite:///{tmp_path}/ledger.db")
+    leave(tmp_path / "ledger.journal", line(ended("c1")))
+    ledger = open_ledger(tmp_path / "ledger.db")
+    ledger.execute("CREATE TRIGGER t BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'no room'); END")
+    with pytest.raises(LedgerError, match="can't be brought up to date: no room"):
+        start_ledger(store)
+    ledger.execute("DROP TRIGGER t")
+    running = start_ledger(store)
+    assert running.recovered == Recovered(calls=1)
+    running.close()
+    ledger.close()

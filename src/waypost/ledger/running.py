@@ -1,10 +1,12 @@
 """A ledger at work: the folder owned, what a dead process left recovered, the journal open, the mover moving."""
 
+import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
 from waypost.config.model import Store
+from waypost.ledger.errors import LedgerError
 from waypost.ledger.journal import Journal
 from waypost.ledger.mover import Mover
 from waypost.ledger.recovery import Recovered, recover
@@ -31,15 +33,17 @@ class RunningLedger:
 
 
 def start_ledger(store: Store, *, interval_s: float = 0.2) -> RunningLedger:
-    """Raises JournalOwned, LedgerError, OSError or sqlite3.Error: then a next try misses nothing."""
+    """Raises JournalOwned, LedgerError or OSError: then a next try misses nothing."""
     path, folder = ledger_path(store), journal_folder(store)
     owner = FolderLock(folder)
     try:
         with closing(open_ledger(path)) as ledger:
             recovered = recover(folder, ledger)
         journal = Journal(folder, fsync_s=store.fsync_s, lock=owner)
-    except BaseException:
+    except BaseException as error:
         owner.close()
+        if isinstance(error, sqlite3.Error):
+            raise LedgerError(f"the ledger {path} can't be brought up to date: {error}") from error
         raise
     mover = Mover(journal, path, interval_s=interval_s)
     mover.start()
