@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 from msgspec import Raw, Struct
 
-from waypost.conversation.blocks import Json
+from waypost.conversation.blocks import Json, Refusal
 from waypost.conversation.faults import UpstreamFault
 from waypost.conversation.reply import Choice, Reply
 from waypost.dialects.anthropic.blocks import read_blocks
@@ -58,13 +58,14 @@ def write_reply(reply: Reply, request_model: str) -> bytes:
     """Only the first choice can be carried: this protocol has one."""
     choice = reply.choices[0] if reply.choices else Choice((), None)
     stop = choice.stop
+    refused = any(isinstance(block, Refusal) for block in choice.blocks)
     body: dict[str, object] = {
         "id": message_id(reply.id, reply.model, reply.created),
         "type": "message",
         "role": "assistant",
         "model": reply.model or request_model,
         "content": [written for written in map(reply_block_out, choice.blocks) if written is not None],
-        "stop_reason": None if stop is None else stop_word(stop),
+        "stop_reason": None if stop is None else stop_word(stop, refused=refused),
         "stop_sequence": None if stop is None else stop.sequence,
         "usage": write_usage(reply.usage),
     }

@@ -46,7 +46,7 @@ _STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 class StreamWriter:
     """Satisfies `Writer`. Only the first choice can be carried."""
 
-    __slots__ = ("_block", "_failed", "_index", "_model", "_open", "_started", "_stop", "_usage")
+    __slots__ = ("_block", "_failed", "_index", "_model", "_open", "_refused", "_started", "_stop", "_usage")
 
     def __init__(self, request_model: str, include_usage: bool) -> None:
         self._model = request_model
@@ -55,6 +55,7 @@ class StreamWriter:
         self._index = -1  # of the last block written
         self._block: Block | None = None  # the block that the events are in
         self._open = False  # whether its start is written
+        self._refused = False  # what was said is a refusal
         self._stop: Stop | None = None
         self._usage: Usage | None = None
 
@@ -113,6 +114,7 @@ class StreamWriter:
     def _block_started(self, block: Block) -> bytes:
         closed = self._close()
         self._block = block
+        self._refused = self._refused or isinstance(block, Refusal)
         match block:
             case Text() | Thinking() | Refusal():
                 return closed + self._first(block)
@@ -202,7 +204,7 @@ class StreamWriter:
         start = b"" if self._started else self._start(Started(None, None))
         stop = self._stop
         delta = {
-            "stop_reason": None if stop is None else stop_word(stop),
+            "stop_reason": None if stop is None else stop_word(stop, refused=self._refused),
             "stop_sequence": None if stop is None else stop.sequence,
         }
         usage = write_usage(self._usage)

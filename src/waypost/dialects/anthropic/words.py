@@ -32,8 +32,13 @@ def read_stop(word: str, sequence: str | None) -> Stop:
     return Stop(_KINDS.get(word, StopKind.OTHER), word, sequence)
 
 
-def stop_word(stop: Stop) -> str:
-    """Anthropic's own word where the stop came with one, else the word for its kind: never another protocol's."""
+def stop_word(stop: Stop, *, refused: bool = False) -> str:
+    """Anthropic's own word where the stop came with one, else the word for its kind: never another protocol's.
+
+    `refused`: what was said is a refusal. Other protocols mark the words and end as usual; here only the stop tells it.
+    """
+    if refused and stop.kind is StopKind.END:
+        return _WORDS[StopKind.REFUSAL]
     if stop.raw is not None and _KINDS.get(stop.raw) is stop.kind:
         return stop.raw
     return _WORDS[stop.kind]
