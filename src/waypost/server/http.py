@@ -111,7 +111,7 @@ class HttpServer:
             self._sweeper.cancel()
             self._sweeper = None
         for task in list(self._tasks):
-            task.cancel()
+            self.cancel(task)
         if self._tasks:
             await asyncio.wait(self._tasks)
         for connection in list(self._connections):
@@ -153,7 +153,16 @@ class HttpServer:
         exchange.task = task
         self._tasks.add(task)
 
+    def cancel(self, task: "asyncio.Task[None]") -> None:
+        """Ends a handler whose caller is gone. One that never began has no end of its own that would be noted."""
+        task.add_done_callback(self._note_end)
+        task.cancel()
+
     # ---- its parts
+
+    def _note_end(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._tell_quiet()
 
     async def _run(self, exchange: ServerExchange) -> None:
         try:

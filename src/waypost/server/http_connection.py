@@ -201,7 +201,7 @@ class Connection(asyncio.Protocol):
             exchange.gone = True
             exchange.leave()
             if exchange.task is not None:
-                exchange.task.cancel()
+                self._server.cancel(exchange.task)
         self._release()
 
     def data_received(self, data: bytes) -> None:
