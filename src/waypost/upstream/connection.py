@@ -8,6 +8,7 @@ from math import inf
 from typing import Any
 
 from waypost.conversation.faults import Fault, FaultKind, UpstreamFault, WaypostError
+from waypost.upstream.proxy import absolute_head
 from waypost.wire.http1_response import ResponseParser
 
 READ_HIGH_WATER = 64 * 1024
@@ -35,7 +36,6 @@ class UpstreamConnection(asyncio.Protocol):
         "_reading_paused",
         "_stall_s",
         "_total",
-        "_transport",
         "_waiter",
         "deadline",
         "first_byte_at",
@@ -43,13 +43,15 @@ class UpstreamConnection(asyncio.Protocol):
         "lost",
         "on_lost",
         "parser",
+        "proxied",
         "reused",
+        "transport",
         "usable_until",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._transport: Any = None
+        self.transport: Any = None
         self._waiter: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
         self._reading_paused = False
@@ -57,6 +59,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._total = inf
         self.parser = ResponseParser()
         self.on_lost: Any = None  # the lane that keeps it
+        self.proxied: tuple[bytes, bytes] | None = None  # how requests are put to a proxy that passes them on
         self.lost = False
         self.reused = False
         self.idle = False
@@ -67,12 +70,12 @@ class UpstreamConnection(asyncio.Protocol):
     # ---- called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self.transport = transport
 
     def data_received(self, data: bytes) -> None:
         parser = self.parser
         if self.idle:
-            self._transport.abort()  # nothing was asked, and yet it speaks
+            self.transport.abort()  # nothing was asked, and yet it speaks
             return
         if not parser.begun:
             self.first_byte_at = self._loop.time()
@@ -88,7 +91,7 @@ class UpstreamConnection(asyncio.Protocol):
                 waiter.set_result(None)
         if parser.pending > READ_HIGH_WATER and not self._reading_paused:
             self._reading_paused = True
-            self._transport.pause_reading()
+            self.transport.pause_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
@@ -123,10 +126,12 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = min(self._loop.time() + first_byte_s, total)
         if self._failure is not None:
             raise self._failure
+        if self.proxied is not None:
+            head = absolute_head(head, *self.proxied)
         if len(body) > _COPY_LIMIT:
-            self._transport.writelines((head, body))
+            self.transport.writelines((head, body))
         else:
-            self._transport.write(head + body if body else head)
+            self.transport.write(head + body if body else head)
         self._waiter = waiter = self._loop.create_future()
         return waiter
 
@@ -156,7 +161,7 @@ class UpstreamConnection(asyncio.Protocol):
         data = self.parser.take()
         if self._reading_paused:
             self._reading_paused = False
-            self._transport.resume_reading()
+            self.transport.resume_reading()
         return data
 
     def rest(self) -> bool:
@@ -183,8 +188,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def cut(self) -> None:
         self.deadline = inf
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def fail(self, error: Exception) -> None:
         """Ends the call: whoever waits is told, and whoever asks later."""
