@@ -66,4 +66,9 @@ def refuse(gateway: Gateway, call: Call, error: CallerError) -> None:
     call.error, call.status = error.kind, error.status
     headers = error_headers(call, error, gateway.clock.now())
     headers.append(("content-type", "application/json"))
-    call.exchange.respond(error.status, headers, call.dialect.write_fault(error))
+    body = call.dialect.write_fault(error)
+    if not call.accepted:
+        # No entry tells of this call yet, and whoever reads its id in an answer may look for its row.
+        record(gateway, call)
+        call.unrecorded = True
+    call.exchange.respond(error.status, headers, body)
