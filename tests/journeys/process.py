@@ -107,7 +107,8 @@ class Gateway:
             return await self.process.wait()
 
     async def status(self) -> dict[str, Any]:
-        return await ask_once(self.admin, "/status")
+        told: dict[str, Any] = await ask_once(self.admin, "/status")
+        return told
 
     async def budgets(self) -> dict[str, dict[str, Any]]:
         return {each["name"]: each for each in (await self.status())["budgets"]}
@@ -154,7 +155,7 @@ class Answer:
 
 
 class Caller:
-    """One connection at a time, opened when needed. Cut connections raise ConnectionError or asyncio.IncompleteReadError."""
+    """One connection at a time, opened when needed. A cut one raises ConnectionError or asyncio.IncompleteReadError."""
 
     def __init__(self, address: str) -> None:
         self._host, _, port = address.rpartition(":")

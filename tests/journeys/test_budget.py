@@ -23,7 +23,7 @@ from waypost.sim import Fault, FaultKind, Latency, Lognormal, Model, Received, S
 SEEDS = [int(seed) for seed in os.environ.get("WAYPOST_SEEDS", "1").split()]
 CALLERS = 200
 UNCOUNTED = 8  # callers of another team, whom the budget does not concern
-LIMIT, TAGGED_LIMIT = Decimal("1"), Decimal("0.25")
+LIMIT, TAGGED_LIMIT = Decimal(1), Decimal("0.25")
 NANO = 1_000_000_000
 FEW = CALLERS // 20  # let in, in a round of refusals: what is left is too small for nearly everyone
 KEYS = {"a": "key-of-team-a", "b": "key-of-team-b"}
@@ -187,7 +187,7 @@ class Crowd:
         self.looks += 1
         for name, budget in (await self.gateway.budgets()).items():
             limit, spent, held = (Decimal(budget[f"{part}_usd"]) for part in ("limit", "spent", "reserved"))
-            assert 0 <= held and spent + held <= limit, budget
+            assert held >= 0 and spent + held <= limit, budget
             assert spent >= self._spent.get(name, 0), "what was spent can't be taken back"
             self._spent[name] = spent
         for name, nano in recorded(self._database).items():
@@ -270,8 +270,8 @@ async def test_two_hundred_callers_and_one_dollar(seed: int, tmp_path: Path) -> 
             await gateway.kill()
     rows = rows_of(tmp_path / "waypost.db")
     print(
-        f"seed {seed}: {len(rows)} rows, {crowd.rounds} rounds, {dict(crowd.statuses)}, {crowd.hung_up} hung up, {crowd.looks} looks, "
-        f"spent {budgets['team-a']['spent_usd']} and {budgets['search']['spent_usd']}"
+        f"seed {seed}: {len(rows)} rows, {crowd.rounds} rounds, {dict(crowd.statuses)}, {crowd.hung_up} hung up, "
+        f"{crowd.looks} looks, spent {budgets['team-a']['spent_usd']} and {budgets['search']['spent_usd']}"
     )
     check_rows(crowd, witness, rows, prices)
     spent = recorded(tmp_path / "waypost.db")
