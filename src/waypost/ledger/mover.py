@@ -15,12 +15,13 @@ from msgspec import Struct
 from waypost.ledger.errors import LedgerError
 from waypost.ledger.journal import Journal
 from waypost.ledger.moved import bring_to_disk, forget_dropped, moved_until, remember_moved, transaction
-from waypost.ledger.rows import read_batch, write_batch
+from waypost.ledger.rows import ACCEPTED, read_batch, write_batch
 from waypost.ledger.segments import drop_segment, read_lines, segment_names
 from waypost.ledger.sqlite import open_ledger
 
-MOST_AT_ONCE = 128  # entries in one transaction: about a millisecond of work
-PAUSE_S = 0.001  # after each, in which the event loop has the interpreter's lock for itself
+AT_ONCE = 128  # entries: about a millisecond of work
+PAUSE_S = 0.001  # after each of these, in which the event loop has the interpreter's lock for itself
+IN_TRANSACTION = 8 * AT_ONCE  # lines; a transaction costs the same few pages however much it holds
 _LONGEST_BACKOFF_S = 10.0
 _BUSY_S = 1.0
 _NONE = "~"  # comes after every name
@@ -125,23 +126,29 @@ class Mover:
         while offset < size and (text := read_lines(path, offset)):
             lines = text.split(b"\n")
             lines.pop()
-            for start in range(0, len(lines), MOST_AT_ONCE):
-                part = lines[start : start + MOST_AT_ONCE]
+            for start in range(0, len(lines), IN_TRANSACTION):
+                part = lines[start : start + IN_TRANSACTION]
                 offset += sum(map(len, part)) + len(part)
                 self._move_lines(ledger, name, part, offset)
-                self._stopping.wait(PAUSE_S)
         self._offsets[name] = offset
 
     def _move_lines(self, ledger: sqlite3.Connection, name: str, lines: list[bytes], end: int) -> None:
-        batch = read_batch(lines)
-        if batch.ended or batch.planned:
+        """One transaction. `end` is where in the segment these lines end."""
+        lines = [text for text in lines if not text.startswith(ACCEPTED)]
+        rows = damaged = 0
+        if lines:
             with transaction(ledger):
-                write_batch(ledger, batch)
+                for start in range(0, len(lines), AT_ONCE):
+                    batch = read_batch(lines[start : start + AT_ONCE])
+                    write_batch(ledger, batch)
+                    rows += len(batch.ended)
+                    damaged += batch.damaged
+                    self._stopping.wait(PAUSE_S)
                 remember_moved(ledger, name, end)
         self._offsets[name] = end
-        self._rows += len(batch.ended) + batch.damaged
-        if batch.damaged:
-            self.damaged += batch.damaged
+        self._rows += rows + damaged
+        if damaged:
+            self.damaged += damaged
             self._damaged.add(name)
 
     def _drop(self, ledger: sqlite3.Connection, name: str) -> None:

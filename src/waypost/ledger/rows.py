@@ -62,9 +62,12 @@ _ROWS_AT_ONCE = 16
 _LARGEST = 2**62  # two of them still add up within SQLite's integers
 # Stands for NULL on the way into a statement: binding None takes Python's sqlite3 seven times as long as a number.
 _NULL = -_LARGEST - 1
+_NEVER_NULL = frozenset(
+    {"id", "started_ns", "tags", "revision", "outcome", "stream", "estimated", "cache", "dropped", "call_id", "n"}
+)
 
+ACCEPTED = b'["a"'  # how such a line starts
 _ENDED = b'["e"'
-_ACCEPTED = b'["a"'
 _PLANNED = b'["p"'
 _decode_ended = Decoder(EndedRow).decode
 _decode_accepted = Decoder(Accepted).decode
@@ -91,7 +94,7 @@ def read_batch(lines: Iterable[bytes], recovering: bool = False) -> Batch:
                 batch.ended.append(_decode_ended(text))
             elif kind == _PLANNED:
                 batch.planned.append(_decode_planned(text))
-            elif kind != _ACCEPTED:
+            elif kind != ACCEPTED:
                 batch.damaged += 1
             elif recovering:
                 batch.accepted.append(_decode_accepted(text))
@@ -209,6 +212,6 @@ def _insert(ledger: sqlite3.Connection, table: str, columns: Sequence[str], rows
 
 
 def _insertion(table: str, columns: Sequence[str], rows: int) -> str:
-    places = ", ".join([f"NULLIF(?, {_NULL})"] * len(columns))
+    places = ", ".join("?" if column in _NEVER_NULL else f"NULLIF(?, {_NULL})" for column in columns)
     names = ", ".join(columns)
     return f"INSERT INTO {table} ({names}) VALUES " + ", ".join([f"({places})"] * rows)  # noqa: S608 - our own names
