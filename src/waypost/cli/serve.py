@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import os
 import signal
+import sqlite3
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from waypost.config.environment import config_from_environment
 from waypost.config.errors import ConfigError
@@ -15,11 +17,16 @@ from waypost.config.reader import find_config, load_config, read_config
 from waypost.conversation.faults import WaypostError
 from waypost.telemetry.log import Log
 
+if TYPE_CHECKING:
+    from waypost.app import Waypost
+
 NAME = "serve"
 HELP = "start the gateway"
 FAILED = 1
 USAGE = 2
 WATCH_S = 1.0
+
+Stamp = tuple[int, int]  # when a file was changed (nanoseconds), and its size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,15 +42,19 @@ def run(arguments: argparse.Namespace) -> int:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return USAGE
-    except (WaypostError, OSError, ValueError) as error:
+    except (WaypostError, OSError, ValueError, sqlite3.Error) as error:
         print(f"waypost: {error}", file=sys.stderr)
         return FAILED
 
 
 async def _serve(arguments: argparse.Namespace) -> int:
     log = Log(as_json=arguments.json)
+    stop, changed = asyncio.Event(), asyncio.Event()
+    _heed_signals(stop, changed)  # first of all: a SIGHUP that nobody heeds ends the process
     async with AsyncExitStack() as stack:
         path = find_config(arguments.config, os.environ)
+        watched = Path(path) if arguments.watch and path is not None else None
+        seen = None if watched is None else _stamp(watched)
         config = load_config(path, os.environ) if path is not None else config_from_environment(os.environ)
         if not config.providers:
             config = await _demo(stack)
@@ -56,11 +67,24 @@ async def _serve(arguments: argparse.Namespace) -> int:
                 print(_welcome(config, data, admin), flush=True)
             else:
                 log("serving", listen=data, admin=admin, revision=config.revision)
-            await _until_stopped(waypost, path, arguments.watch, log)
+            tasks = [asyncio.create_task(_reload_on(changed, waypost, path, log))]
+            if watched is not None:
+                tasks.append(asyncio.create_task(_watch(watched, seen, changed)))
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+            log("draining", in_flight=len(waypost.gateway.calls))
         finally:
             cut = await waypost.stop()
     log("stopped", cut=cut)
     return 0
+
+
+def _heed_signals(stop: asyncio.Event, changed: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, changed.set)
 
 
 async def _demo(stack: AsyncExitStack) -> Config:
@@ -72,47 +96,38 @@ async def _demo(stack: AsyncExitStack) -> Config:
     return read_config(demo_config_yaml(str(address)), "simulated providers", os.environ)
 
 
-async def _until_stopped(waypost: "object", path: str | None, watch: bool, log: Log) -> None:
-    from waypost.app import Waypost
-
-    assert isinstance(waypost, Waypost)
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-
-    def reload() -> None:
-        if path is None:
-            log("reload_refused", reason="there is no configuration file")
-            return
-        try:
-            waypost.reload(load_config(path, os.environ))
-        except ConfigError as error:
-            for problem in error.problems:
-                log("reload_refused", problem=str(problem))
-        except (WaypostError, OSError, ValueError) as error:
-            log("reload_refused", problem=str(error))
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    watching = asyncio.create_task(_watch(Path(path), reload)) if watch and path is not None else None
-    await stop.wait()
-    log("draining", in_flight=len(waypost.gateway.calls))
-    if watching is not None:
-        watching.cancel()
+async def _reload_on(changed: asyncio.Event, waypost: "Waypost", path: str | None, log: Log) -> None:
+    while await changed.wait():
+        changed.clear()
+        _reload(waypost, path, log)
 
 
-async def _watch(path: Path, changed: "object") -> None:
-    assert callable(changed)
-    seen = _stamp(path)
+def _reload(waypost: "Waypost", path: str | None, log: Log) -> None:
+    if path is None:
+        log("reload_refused", problem="there is no configuration file")
+        return
+    try:
+        waypost.reload(load_config(path, os.environ))
+    except ConfigError as error:
+        for problem in error.problems:
+            log("reload_refused", problem=str(problem))
+    except (WaypostError, OSError, ValueError, sqlite3.Error) as error:
+        log("reload_refused", problem=str(error))
+    except Exception as error:  # noqa: BLE001 - a bug met with one file must not end the reading of the next
+        log("reload_refused", problem=f"internal error: {type(error).__name__}")
+
+
+async def _watch(path: Path, seen: Stamp | None, changed: asyncio.Event) -> None:
+    """`seen` is the file as it was before it was read, so that a change during the start is not missed."""
     while True:
-        await asyncio.sleep(WATCH_S)
         now = _stamp(path)
         if now != seen:
             seen = now
-            changed()
+            changed.set()
+        await asyncio.sleep(WATCH_S)
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: Path) -> Stamp:
     try:
         status = path.stat()
     except OSError:
