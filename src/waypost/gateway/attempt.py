@@ -5,6 +5,7 @@ table to say (`routing/faults.py`), never for this file.
 """
 
 from collections.abc import Mapping
+from itertools import chain
 
 from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind, Refused, UpstreamFault
 from waypost.gateway.answer import error_headers, passed_headers
@@ -36,7 +37,8 @@ async def attempt_all(gateway: Gateway, call: Call, course: Course) -> None:
     order = course.decision.order
     overflowed: list[int] = []
     last: tuple[Lane, UpstreamFault] | None = None
-    for index in order:
+    again: list[int] = []
+    for index in chain(order, again):
         lane = course.lanes[index]
         if len(call.attempts) >= course.plan.settings.max_attempts:
             break
@@ -54,6 +56,8 @@ async def attempt_all(gateway: Gateway, call: Call, course: Course) -> None:
                 break
             if then.larger_window:
                 overflowed.append(window or 0)
+            if then.retry_here and index == order[-1] and not again:
+                again.append(index)
         else:
             return
     give_up(gateway, call, course, last)

@@ -14,6 +14,7 @@ from waypost.ledger.records import Outcome
 from waypost.upstream.pool import DeadlinePassed
 from waypost.wire.frames import Framing
 
+NO_CONTENT = Fault(kind=FaultKind.FIRST_BYTE_TIMEOUT, message="no content came in time")
 MOST_HELD = 4 * 1024 * 1024  # bytes before any content: more than this is not an answer
 
 
@@ -49,13 +50,13 @@ async def stream_answer(
         while not call.committed:
             left = sent_at + timeouts.first_byte_s - clock.now()
             if left <= 0:
-                raise UpstreamFault(Fault(kind=FaultKind.FIRST_BYTE_TIMEOUT, message="no content came in time"))
-            data = await receive(call, incoming, clock, min(left, timeouts.stall_s))
+                raise UpstreamFault(NO_CONTENT)
+            data = await first_piece(call, incoming, clock, left, timeouts.stall_s)
             held.keep(take(framing, passage, data))
+            if passage.fault is not None:  # also if content came with it: nothing of it has gone out
+                raise UpstreamFault(told_by_type(passage.fault, incoming))
             if passage.content or passage.finished:
                 commit(call, incoming, b"".join(held.parts), clock)
-            if passage.fault is not None:
-                raise UpstreamFault(passage.fault)
             if not data:
                 break
         while data:
@@ -82,6 +83,24 @@ async def stream_answer(
         if call.committed:
             call.usage = passage.usage
             call.seen_output = passage.seen_output
+
+
+async def first_piece(call: Call, incoming: Incoming, clock: Clock, left_s: float, stall_s: float) -> bytes:
+    """`left_s`: what is left of the time to the first content. Which of the two limits was met is told apart."""
+    try:
+        return await receive(call, incoming, clock, min(left_s, stall_s))
+    except UpstreamFault as failure:
+        if failure.fault.kind is FaultKind.STALL and left_s <= stall_s:
+            raise UpstreamFault(NO_CONTENT) from None
+        raise
+
+
+def told_by_type(fault: Fault, incoming: Incoming) -> Fault:
+    """A stream that ended before it began, and calls itself something else (a login page, say), never was one."""
+    kind = incoming.headers.get("content-type", "")
+    if fault.kind is not FaultKind.TRUNCATED or "event-stream" in kind:
+        return fault
+    return Fault(kind=FaultKind.MALFORMED, status=incoming.status, message=f"the answer is {kind[:80]!r}, not a stream")
 
 
 async def receive(call: Call, incoming: Incoming, clock: Clock, silence_s: float) -> bytes:

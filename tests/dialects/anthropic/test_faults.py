@@ -39,6 +39,7 @@ KINDS: list[tuple[int, bytes, FaultKind]] = [
     (422, b"{}", FaultKind.BAD_REQUEST),
     (429, body("rate_limit_error", "slow down"), FaultKind.RATE_LIMITED),
     (500, body("api_error", "oops"), FaultKind.SERVER_ERROR),
+    (503, body("api_error", "later"), FaultKind.OVERLOADED),
     (504, body("timeout_error", "late"), FaultKind.UPSTREAM_TIMEOUT),
     (529, body("overloaded_error", "Overloaded"), FaultKind.OVERLOADED),
     (502, b"<html>bad gateway</html>", FaultKind.SERVER_ERROR),

@@ -134,7 +134,9 @@ def _parse(body: bytes) -> tuple[str | None, str | None, str]:
 
 def _kind(status: int, type_: str | None, message: str) -> FaultKind:
     lowered = message.lower()
-    kind = _BY_TYPE.get(type_ or "") or _BY_STATUS.get(status)
+    kind = _BY_TYPE.get(type_ or "")
+    if kind is None or kind is FaultKind.SERVER_ERROR:  # `api_error` says no more than its status does
+        kind = _BY_STATUS.get(status, kind)
     if kind is None:
         kind = FaultKind.BAD_REQUEST if 400 <= status < 500 else FaultKind.SERVER_ERROR
     if kind in (FaultKind.BAD_REQUEST, FaultKind.FORBIDDEN, FaultKind.RATE_LIMITED):
