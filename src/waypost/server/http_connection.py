@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from waypost.wire.http1 import BODILESS, CONTINUE, LAST_CHUNK, Rejection, chunk, response_headers, status_line
+from waypost.wire.http1 import (
+    BODILESS,
+    CONTINUE,
+    LAST_CHUNK,
+    STATUS_LINES,
+    Rejection,
+    chunk,
+    response_headers,
+    status_line,
+)
 from waypost.wire.http1_request import ReceivedRequest, RequestParser
 
 if TYPE_CHECKING:
@@ -65,7 +74,7 @@ class ServerExchange(ReceivedRequest):
         lines = response_headers(headers)
         own = connection.own_headers(self)
         length = "\r\n" if status == 204 else f"content-length: {len(body)}\r\n\r\n"
-        data = f"{status_line(status)}{lines}{own}{length}".encode("latin-1")
+        data = f"{STATUS_LINES.get(status) or status_line(status)}{lines}{own}{length}".encode("latin-1")
         if status in BODILESS or self.method == "HEAD":
             body = b""
         self.started = True

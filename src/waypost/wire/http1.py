@@ -44,7 +44,7 @@ KNOWN_NAMES = {
     for form in (name, name.title())
 }
 
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _TARGET = re.compile(r"[\x21-\x7e]+")
@@ -60,7 +60,7 @@ class Rejection(Struct, frozen=True):
 
 
 def status_line(status: int) -> str:
-    return _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status\r\n"
+    return STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status\r\n"
 
 
 def response_headers(headers: Sequence[tuple[str, str]]) -> str:

@@ -131,38 +131,20 @@ class RequestParser(Generic[Request]):
     @property
     def path(self) -> str:
         """The path of the request being read, as far as it is known."""
-        return self._path or self._url.decode("latin-1").partition("?")[0]
+        return self._path if self.in_body else self._url.decode("latin-1").partition("?")[0]
 
     def close(self) -> None:
         self._parser = None
 
-    def feed(self, data: bytes, now: float) -> None:
+    def feed(self, data: bytes | memoryview, now: float) -> None:
         """Reads on. `now` is stamped on the requests that this data completes."""
-        self._now = now
-        if self._rest:
-            data = self._rest + data
-            self._rest = b""
-        if len(data) > self._slice:
-            self._feed_sliced(data)
-        elif self.fault is None:
-            self._feed(data)
-
-    def _feed_sliced(self, data: bytes) -> None:
-        view = memoryview(data)
-        begin = 0
-        while begin < len(data) and self.fault is None:
-            if len(self.ready) >= MAX_AHEAD:
-                self._rest = data[begin:]
-                return
-            # the content of a body of known length holds no surprises: all of it at once
-            end = begin + max(self._slice, self._content_length - self._received if self.in_body else 0)
-            self._feed(view[begin:end])
-            begin = end
-
-    def _feed(self, data: bytes | memoryview) -> None:
         parser = self._parser
-        if parser is None:
+        if len(data) > self._slice or self._rest:
+            self._feed_sliced(self._rest + data, now)
             return
+        if self.fault is not None or parser is None:
+            return
+        self._now = now
         self._completed = False
         received = self._received
         try:
@@ -171,12 +153,35 @@ class RequestParser(Generic[Request]):
             self._ignore_upgrade(bytes(data[upgrade.args[0] :]))
         except HttpParserError as error:
             self._fail(error)
-        if self._completed or self.fault is not None:
-            return
-        if self.in_body:
-            self._bound_framing(len(data), received)
-        else:
-            self._bound_head(len(data))
+        if not self._completed and self.fault is None:
+            if self.in_body:
+                self._bound_framing(len(data), received)
+            else:
+                self._bound_head(len(data))
+
+    def _feed_sliced(self, data: bytes, now: float) -> None:
+        self._rest = b""
+        view = memoryview(data)
+        begin = 0
+        while begin < len(data) and self.fault is None:
+            if len(self.ready) >= MAX_AHEAD:
+                self._rest = data[begin:]
+                return
+            end = begin + self._slice
+            if self.in_body and self._content_length - self._received > self._slice:
+                # the content of a body of known length holds no surprises: all of it at once
+                end = begin + self._content_length - self._received
+                self._feed_content(view[begin:end])
+            else:
+                self.feed(view[begin:end], now)
+            begin = end
+
+    def _feed_content(self, data: memoryview) -> None:
+        assert self._parser is not None
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError as error:
+            self._fail(error)
 
     def _bound_head(self, size: int) -> None:
         self.begun = self.begun or size > 0
@@ -212,6 +217,7 @@ class RequestParser(Generic[Request]):
         headers = self._headers
         version = parser.get_http_version()
         self._chunkable = version == "1.1"
+        self._path = ""
         self._method = parser.get_method().decode("latin-1")
         target = self._url.decode("latin-1")
         if target[:1] != "/" or "#" in target:
@@ -278,15 +284,15 @@ class RequestParser(Generic[Request]):
         self.in_body = False
         self.awaits_continue = False
         self._url = b""
-        self._path = ""
         self._headers = {}
+        self._content_length = 0
+        if self._received:
+            self._received = 0
+            self._body = b""
+            self._pieces = None
         self._head_bytes = 0
         self._joined = 0
         self._idle_bytes = 0
-        self._content_length = 0
-        self._received = 0
-        self._body = b""
-        self._pieces = None
 
     def _other_target(self, target: str) -> str:
         """A target that is not in the usual form, in that form."""
@@ -328,9 +334,9 @@ class RequestParser(Generic[Request]):
         self._upgrade = False
         self._clear()
         self._parser = HttpRequestParser(self)
-        self._feed(b"".join((*head, b"\r\n")))
+        self.feed(b"".join((*head, b"\r\n")), self._now)
         if rest:
-            self._feed(rest)
+            self.feed(rest, self._now)
 
     def _reject(self, status: int, message: str) -> None:
         if self.fault is None:
@@ -338,7 +344,7 @@ class RequestParser(Generic[Request]):
 
     def _stop(self, status: int, message: str) -> NoReturn:
         """Ends the reading from within a callback of the parser."""
-        self.fault = Rejection(status, message, self.path)
+        self.fault = Rejection(status, message, self._path)
         raise ValueError(message)
 
     def _fail(self, error: HttpParserError) -> None:

@@ -4,6 +4,8 @@ llhttp does the grammar; added here is what it lets pass: odd versions and statu
 `chunked`, protocol switches, bytes after the end, and every bound on size.
 """
 
+from typing import NoReturn
+
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from waypost.wire.http1 import BODILESS, KNOWN_NAMES
@@ -23,7 +25,7 @@ class ResponseParser:
 
     __slots__ = (
         "_head_bytes",
-        "_headless_body",
+        "_head_only",
         "_interim",
         "_interims",
         "_parser",
@@ -43,38 +45,55 @@ class ResponseParser:
     def __init__(self) -> None:
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self._pieces: list[bytes] = []
-        self.fault: str | None = None
-        self.surplus = False
-        self.complete = True
-        self.expect(False)
-
-    def expect(self, head_only: bool) -> None:
-        """A request has been sent. `head_only`: it was a HEAD, so its answer has no body."""
-        self._headless_body = head_only
-        self._head_bytes = 0
+        self._head_only = False
+        self._head_bytes = 0  # of head or framing since the last byte of content
         self._interim = False
         self._interims = 0
         self.begun = False
         self.headed = False
-        self.complete = False
+        self.complete = True
         self.delimited_by_close = False
         self.keep_alive = False
+        self.surplus = False
+        self.fault: str | None = None
         self.pending = 0  # bytes of the body that have not been taken
         self.status = 0
         self.headers: dict[str, str] = {}
 
+    def expect(self, head_only: bool) -> None:
+        """A request has been sent, the last answer being complete. `head_only`: a HEAD, whose answer has no body."""
+        self._head_only = head_only
+        self.begun = False
+        self.headed = False
+        self.complete = False
+        self.headers = {}
+
     def close(self) -> None:
         self._parser = None
 
-    def feed(self, data: bytes) -> None:
-        if self.complete:
+    def feed(self, data: bytes | memoryview) -> None:
+        parser = self._parser
+        if self.complete or parser is None:
             self.surplus = True
-        elif self.headed or len(data) <= _SLICE:
-            self._feed(data)
-        else:
+            return
+        if len(data) > _SLICE and not self.headed:
             view = memoryview(data)
-            for begin in range(0, len(data), _SLICE):
-                self._feed(view[begin : begin + _SLICE])
+            for at in range(0, len(data), _SLICE):
+                self.feed(view[at : at + _SLICE])
+            return
+        self.begun = True
+        before = self.pending
+        try:
+            parser.feed_data(data)
+        except HttpParserUpgrade:
+            self._reject("the server switched to another protocol")
+        except HttpParserError as error:
+            if self.complete:
+                self.surplus = True
+            else:
+                self._reject(str(error))
+        if not self.complete:
+            self._bound(0 if self.pending != before else len(data))
 
     def end(self) -> bool:
         """The connection has closed: whether the answer is whole."""
@@ -92,39 +111,21 @@ class ResponseParser:
         pieces.clear()
         return data
 
-    def _feed(self, data: bytes | memoryview) -> None:
-        parser = self._parser
-        if parser is None or self.fault is not None:
-            return
-        self.begun = True
-        before = self.pending
-        try:
-            parser.feed_data(data)
-        except HttpParserUpgrade:
-            self.fault = "the server switched to another protocol"
-        except HttpParserError as error:
-            if self.complete:
-                self.surplus = True
-            elif self.fault is None:
-                self.fault = str(error)
-        if self.complete:
-            return
-        if self.pending != before:
-            self._head_bytes = 0
-            return
-        self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD and self.fault is None:
-            self.fault = f"more than {MAX_HEAD} bytes of head or framing"
+    def _bound(self, size: int) -> None:
+        """Heads, chunk extensions and trailers must not go on for ever."""
+        self._head_bytes = self._head_bytes + size if size else 0
+        if self._head_bytes > MAX_HEAD:
+            self._reject(f"more than {MAX_HEAD} bytes of head or framing")
 
     # ---- called by the parser
 
     def on_message_begin(self) -> None:
         if self.complete:
-            self.surplus = True
+            raise ValueError("something follows the answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.headed:
-            return  # a trailer, or what follows the answer
+            return  # a trailer
         headers = self.headers
         key = KNOWN_NAMES.get(name) or name.decode("latin-1").lower()
         if key in headers:
@@ -135,8 +136,6 @@ class ResponseParser:
     def on_headers_complete(self) -> None:
         parser = self._parser
         assert parser is not None
-        if self.headed:
-            raise ValueError("a second answer")
         status = parser.get_status_code()
         self.keep_alive = parser.should_keep_alive()
         if not self.keep_alive and parser.get_http_version()[0] != "1":
@@ -145,6 +144,7 @@ class ResponseParser:
             self._begin_interim(status)
             return
         headers = self.headers
+        self.delimited_by_close = False
         if "transfer-encoding" in headers:
             if headers["transfer-encoding"].lower() != "chunked":
                 self._stop("a transfer coding other than chunked")
@@ -152,19 +152,21 @@ class ResponseParser:
             self.delimited_by_close = True
         self.status = status
         self.headed = True
-        if self._headless_body:
+        if self._head_only:
             # the parser can't be told that no body follows, so this connection ends here
             self.keep_alive = False
             self.complete = True
 
     def on_body(self, piece: bytes) -> None:
-        if not self._headless_body:
+        if not self._head_only:
             self._pieces.append(piece)
             self.pending += len(piece)
 
     def on_message_complete(self) -> None:
         if not self._interim:
             self.complete = True
+            self._head_bytes = 0
+            self._interims = 0
             return
         self._interim = False
         self._interims += 1
@@ -177,6 +179,11 @@ class ResponseParser:
             self._stop(f"{status} is not a status")
         self._interim = True
 
-    def _stop(self, reason: str) -> None:
-        self.fault = reason
+    def _reject(self, reason: str) -> None:
+        if self.fault is None:
+            self.fault = reason
+
+    def _stop(self, reason: str) -> NoReturn:
+        """Ends the reading from within a callback of the parser."""
+        self._reject(reason)
         raise ValueError(reason)
