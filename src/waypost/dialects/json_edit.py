@@ -5,7 +5,7 @@ Knows JSON's grammar (RFC 8259) and nothing of any dialect. What it is given to 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, NoReturn, TypeVar
 
 import msgspec
@@ -109,31 +109,38 @@ def value_end(body: bytes, begin: int) -> int:
     refuse(f"the body is not valid JSON (byte {begin})")
 
 
-def check_unique(
-    body: bytes, names: Iterable[bytes], big: bytes | None = None, big_name: bytes = b'"messages"'
-) -> None:
-    """Refuses a body in which one of `names` (quoted, as `b'"model"'`) is a top-level member more than once.
+class UniqueMembers(NamedTuple):
+    """Members of which there may be only one; `spelt` finds their quoted names followed by a colon."""
 
-    Which of the two a provider would obey can't be known, and money or policy hangs on it. Give only names that were
-    decoded as present. `big` is the value of the member `big_name` where that is most of the body: it is not searched.
+    names: frozenset[str]
+    spelt: "re.Pattern[bytes]"
+
+
+def unique_members(*names: str) -> UniqueMembers:
+    return UniqueMembers(frozenset(names), re.compile(rb'"(' + "|".join(names).encode() + rb')"[ \t\n\r]*:'))
+
+
+def check_unique(rest: bytes, body: bytes, unique: UniqueMembers) -> set[bytes]:
+    """Refuses a body in which one of `unique` is a top-level member more than once. Gives those that may be there.
+
+    `rest` is `body`, or what `without` left of it: it is searched; the whole is only read if that finds a doubt. Of a
+    body that spells names with escapes all of `unique` may be there.
     """
-    rest = _without(body, big, big_name) if big is not None else body
-    if not _has_spelling_escape(rest):
-        for name in names:
-            if rest.count(name) > 1:
-                break
-        else:
-            return
-    acted_on = {name[1:-1].decode() for name in names}
+    found = unique.spelt.findall(rest)
+    names = set(found)
+    escaped = b"\\u00" in rest and _has_spelling_escape(rest)
+    if len(found) == len(names) and not escaped:
+        return names
     seen: set[str] = set()
     for member in members(body):
-        if member.name in seen and member.name in acted_on:
+        if member.name in seen and member.name in unique.names:
             refuse(f"`{member.name}` is given twice")
         seen.add(member.name)
+    return {name.encode() for name in unique.names} if escaped else names
 
 
-def _without(body: bytes, big: bytes, name: bytes) -> bytes:
-    """`body` without its member `name`, if that is plainly where it seems; else all of it.
+def without(body: bytes, big: bytes, name: bytes) -> bytes:
+    """`body` without its member `name` (quoted) of value `big`, if that is plainly where it seems; else all of it.
 
     The first spelling of the name might be a nested one with the same value; then the true one is still in the rest.
     """

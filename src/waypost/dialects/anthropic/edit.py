@@ -14,7 +14,16 @@ from waypost.dialects.anthropic.wire_json import ABSENT, ShapeError, told
 from waypost.dialects.anthropic.wire_json import decode as decode_reply
 from waypost.dialects.anthropic.words import WireUsage, read_stop, read_usage
 from waypost.dialects.dialect import Edits, Glance, ReplyGlance
-from waypost.dialects.json_edit import check_unique, decode, edit_members, quote, refuse, replace_value
+from waypost.dialects.json_edit import (
+    check_unique,
+    decode,
+    edit_members,
+    quote,
+    refuse,
+    replace_value,
+    unique_members,
+    without,
+)
 
 
 class _Metadata(Struct, frozen=True):
@@ -82,7 +91,8 @@ _METADATA = msgspec.json.Decoder(_WithMetadata)
 
 _NONE: frozenset[str] = frozenset()
 _TOOLS = frozenset(("tools",))
-_MODEL = (b'"model"',)
+# Which of two a provider would obey can't be known, and money, policy or routing hangs on each of these.
+_ACTED_ON = unique_members("model", "messages", "max_tokens", "stream", "tools", "metadata", "waypost")
 _UNBOUNDED = "unbounded"
 _ONLY_UNBOUNDED = frozenset((_UNBOUNDED,))
 _DEEPEST = 4  # a document made of content within a tool result within a message
@@ -98,7 +108,7 @@ def glance(body: bytes) -> Glance:
     if limit is not None and limit < 0:
         refuse("`max_tokens` is negative")
     large = len(body) > _LARGE and seen.messages
-    check_unique(body, _present(seen), bytes(seen.messages) if large else None)
+    check_unique(without(body, bytes(seen.messages), b'"messages"') if large else body, body, _ACTED_ON)
     needs = _TOOLS if seen.tools else _NONE
     unbounded = False
     if seen.thinking is not None or seen.output_config is not None or seen.output_format:
@@ -121,24 +131,6 @@ def glance(body: bytes) -> Glance:
         task=None if metadata is None else metadata.task,
         combination_id=None if metadata is None else metadata.combination_id,
     )
-
-
-def _present(seen: _Body) -> tuple[bytes, ...]:
-    """The members that a decision hangs on: none of them may be there twice."""
-    names: tuple[bytes, ...] = _MODEL
-    if seen.messages:
-        names += (b'"messages"',)
-    if seen.max_tokens is not None:
-        names += (b'"max_tokens"',)
-    if seen.stream is not None:
-        names += (b'"stream"',)
-    if seen.tools is not None:
-        names += (b'"tools"',)
-    if seen.metadata is not None:
-        names += (b'"metadata"',)
-    if seen.waypost is not None:
-        names += (b'"waypost"',)
-    return names
 
 
 def _features(seen: _Body) -> frozenset[str]:

@@ -11,7 +11,17 @@ from msgspec.json import Decoder
 
 from waypost.conversation.options import CallOptions
 from waypost.dialects.dialect import Edits, Glance
-from waypost.dialects.json_edit import check_unique, decode, edit_members, may_hold, member_of, quote, replace_value
+from waypost.dialects.json_edit import (
+    check_unique,
+    decode,
+    edit_members,
+    may_hold,
+    member_of,
+    quote,
+    replace_value,
+    unique_members,
+    without,
+)
 
 Limit = Annotated[int, Meta(ge=1)]
 
@@ -25,13 +35,16 @@ class _StreamOptions(Struct, gc=False):
 class _Seen(Struct, gc=False):
     model: Annotated[str, Meta(min_length=1)]
     messages: Raw | UnsetType = UNSET
-    stream: bool | UnsetType | None = UNSET
-    max_tokens: Limit | UnsetType | None = UNSET
-    max_completion_tokens: Limit | UnsetType | None = UNSET
-    n: Limit | UnsetType | None = UNSET
-    stream_options: _StreamOptions | UnsetType | None = UNSET
-    waypost: CallOptions | UnsetType | None = UNSET
+    stream: bool | None = None
+    max_tokens: Limit | None = None
+    max_completion_tokens: Limit | None = None
+    n: Limit | None = None
+    stream_options: _StreamOptions | None = None
+    waypost: CallOptions | None = None
     metadata: Raw | UnsetType = UNSET
+
+
+class _Rare(Struct, gc=False):
     tools: Raw | UnsetType = UNSET
     functions: Raw | UnsetType = UNSET
     response_format: Raw | UnsetType = UNSET
@@ -71,6 +84,7 @@ class _Message(Struct, gc=False):
 
 
 _decoder = Decoder(_Seen)
+_rare_decoder = Decoder(_Rare)
 _parts_decoder = Decoder(list[_Message])
 _metadata_decoder = Decoder(_Metadata)
 _tools_decoder = Decoder(list[_Tool])
@@ -82,27 +96,49 @@ _DOCUMENTS = frozenset(("file", "document_url"))
 _NOTHING: frozenset[str] = frozenset()
 _NULL = b"null"
 _LARGE = 4096  # bytes, from which on it pays not to search the messages
+# Which of two a provider would obey can't be known, and money, policy or routing hangs on each of these.
+_ACTED_ON = unique_members(
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "waypost",
+    "metadata",
+    *_Rare.__struct_fields__,
+)
+_RARE_NAMES = frozenset(name.encode() for name in _Rare.__struct_fields__)
 
 
 def glance(body: bytes) -> Glance:
     """Refused(BAD_REQUEST), naming the field, for what is here but not as the protocol says, or is here twice."""
     seen = decode(_decoder, body)
-    _check_unique(body, seen)
-    limits = [limit for limit in (seen.max_tokens, seen.max_completion_tokens) if limit]
-    stream_options = seen.stream_options
+    messages = seen.messages
+    rest = body if len(body) <= _LARGE or messages is UNSET else without(body, bytes(messages), b'"messages"')
+    names = check_unique(rest, body, _ACTED_ON)
     task = combination_id = None
-    if seen.metadata is not UNSET and (b'"task"' in body or b'"combination_id"' in body):
+    if seen.metadata is not UNSET:
         task, combination_id = _labels(bytes(seen.metadata))
-    needs, unbounded = _needs(seen, body)
+    needs, unbounded = _NOTHING, False
+    if messages is not UNSET and (b'"type"' in body or b"\\u00" in body):
+        needs, unbounded = _part_needs(messages)
+    if not _RARE_NAMES.isdisjoint(names):
+        needs, unbounded = _rare_needs(decode(_rare_decoder, body), needs, unbounded)
+    limit = seen.max_tokens
+    if (other := seen.max_completion_tokens) is not None:
+        limit = other if limit is None else max(limit, other)
+    options = seen.stream_options
     return Glance(
         model=seen.model,
         stream=seen.stream is True,
-        max_output=max(limits) if limits else None,
+        max_output=limit,
         choices=seen.n or 1,
-        asked_usage=bool(stream_options and stream_options.include_usage),
+        asked_usage=options is not None and options.include_usage is True,
         unbounded_input=unbounded,
         needs=needs,
-        options=seen.waypost or None,
+        options=seen.waypost,
         task=task,
         combination_id=combination_id,
     )
@@ -124,28 +160,6 @@ def edit(body: bytes, glance: Glance, edits: Edits) -> bytes:
     return body
 
 
-def _check_unique(body: bytes, seen: _Seen) -> None:
-    names = [b'"model"', b'"messages"']
-    if seen.stream is not UNSET:
-        names.append(b'"stream"')
-    if seen.stream_options is not UNSET:
-        names.append(b'"stream_options"')
-    if seen.max_tokens is not UNSET:
-        names.append(b'"max_tokens"')
-    if seen.max_completion_tokens is not UNSET:
-        names.append(b'"max_completion_tokens"')
-    if seen.n is not UNSET:
-        names.append(b'"n"')
-    if seen.waypost is not UNSET:
-        names.append(b'"waypost"')
-    if seen.metadata is not UNSET:
-        names.append(b'"metadata"')
-    if seen.tools is not UNSET:
-        names.append(b'"tools"')
-    large = len(body) > _LARGE and seen.messages is not UNSET
-    check_unique(body, names, bytes(seen.messages) if large else None)  # type: ignore[arg-type]
-
-
 def _labels(metadata: bytes) -> tuple[str | None, str | None]:
     """`metadata` belongs to the caller: only an object with text under our names says anything to us."""
     if not metadata.startswith(b"{"):
@@ -154,17 +168,11 @@ def _labels(metadata: bytes) -> tuple[str | None, str | None]:
     return labels.task, labels.combination_id
 
 
-def _needs(seen: _Seen, body: bytes) -> tuple[frozenset[str], bool]:
-    """Capabilities, and whether the input can hold more tokens than the body has bytes.
-
-    A picture's or a document's tokens have nothing to do with its compressed bytes; those of sound are fewer.
-    """
-    needs: set[str] = set()
-    unbounded = False
+def _rare_needs(seen: _Rare, parts: frozenset[str], unbounded: bool) -> tuple[frozenset[str], bool]:
+    """What the rare parameters add to what the messages' parts need, and to whether bytes bound the input's tokens."""
+    needs = set(parts)
     if seen.tools is not UNSET or seen.functions is not UNSET:
-        unbounded = _tool_needs(seen, needs)
-    if seen.messages is not UNSET and _may_hold_parts(body) and _part_needs(seen.messages, needs):
-        unbounded = True
+        unbounded = _tool_needs(seen, needs) or unbounded
     if seen.modalities is not UNSET and b'"audio"' in bytes(seen.modalities):
         needs.add("audio")
     if seen.response_format is not UNSET and bytes(seen.response_format) != _NULL:
@@ -175,34 +183,34 @@ def _needs(seen: _Seen, body: bytes) -> tuple[frozenset[str], bool]:
         needs.add("reasoning")
     if seen.web_search_options is not UNSET or seen.plugins is not UNSET:
         unbounded = True
-    return (frozenset(needs) if needs else _NOTHING), unbounded
+    return frozenset(needs), unbounded
 
 
-def _may_hold_parts(body: bytes) -> bool:
-    """A cheap test: every part that is not plain text names its type, unless an escape spells the name."""
-    return b'"type"' in body or b"\\u00" in body
+def _part_needs(messages: Raw) -> tuple[frozenset[str], bool]:
+    """Capabilities, and whether some part's tokens have nothing to do with its bytes, as a picture's have not.
 
-
-def _part_needs(messages: Raw, needs: set[str]) -> bool:
-    """Whether some part's tokens have nothing to do with its bytes. Messages of another shape are taken to hold all."""
+    Messages of another shape are taken to hold everything.
+    """
     try:
         kinds = {part.type for message in _parts_decoder.decode(messages) for part in _parts(message)}
     except (msgspec.DecodeError, UnicodeDecodeError):
         kinds = {"image_url", "file", "input_audio"}
+    needs: set[str] = set()
     if not kinds.isdisjoint(_IMAGES):
         needs.add("images")
     if not kinds.isdisjoint(_DOCUMENTS):
         needs.add("documents")
+    unbounded = bool(needs)
     if "input_audio" in kinds:
         needs.add("audio")
-    return not kinds.isdisjoint(_IMAGES) or not kinds.isdisjoint(_DOCUMENTS)
+    return (frozenset(needs) if needs else _NOTHING), unbounded
 
 
 def _parts(message: _Message) -> list[_Kind]:
     return [part for part in message.content if isinstance(part, _Kind)] if isinstance(message.content, list) else []
 
 
-def _tool_needs(seen: _Seen, needs: set[str]) -> bool:
+def _tool_needs(seen: _Rare, needs: set[str]) -> bool:
     if seen.functions is not UNSET and bytes(seen.functions) not in (b"[]", _NULL):
         needs.add("tools")
     if seen.tools is UNSET or bytes(seen.tools) in (b"[]", _NULL):
@@ -213,7 +221,7 @@ def _tool_needs(seen: _Seen, needs: set[str]) -> bool:
     return any(tool.type not in (None, "function", "custom") for tool in tools)
 
 
-def _thinks(seen: _Seen) -> bool:
+def _thinks(seen: _Rare) -> bool:
     if seen.reasoning_effort is not UNSET and bytes(seen.reasoning_effort) not in (_NULL, b'"none"'):
         return True
     for asked in (seen.reasoning, seen.thinking):

@@ -89,39 +89,56 @@ def read_usage(raw: Raw) -> Usage | None:
 
 
 def _disjoint(wire: WireUsage) -> Usage:
-    prompt = wire.prompt_tokens_details or _PromptDetails()
-    cached = _first(
-        prompt.cached_tokens,
-        wire.prompt_cache_hit_tokens,
-        wire.cached_tokens,
-        wire.num_cached_tokens,
-        wire.cache_read_input_tokens,
-    )
-    cache_write = _first(prompt.cache_write_tokens, wire.cache_creation_input_tokens)
-    details = wire.completion_tokens_details or _CompletionDetails()
-    reasoning = _first(details.reasoning_tokens, wire.reasoning_tokens)
-    total = wire.prompt_tokens
-    if total is not None:  # a provider that tells a part as larger than the whole contradicts itself
-        cached = None if cached is None else min(cached, total)
-        cache_write = None if cache_write is None else min(cache_write, total - (cached or 0))
-    output, reasoning = _output(wire, reasoning)
+    cached = cache_write = write_1h = None
+    if (prompt := wire.prompt_tokens_details) is not None:
+        cached, cache_write = prompt.cached_tokens, prompt.cache_write_tokens
+    if cached is None:
+        cached = _vendors_cached(wire)
+    if cache_write is None:
+        cache_write = wire.cache_creation_input_tokens
+    if wire.cache_creation is not None:
+        write_1h = wire.cache_creation.ephemeral_1h_input_tokens
+    output, reasoning = _output(wire)
+    uncached = wire.prompt_tokens
+    if uncached is not None:  # a provider that tells a part as larger than the whole contradicts itself
+        if cached is not None:
+            cached = min(cached, uncached)
+            uncached -= cached
+        if cache_write is not None:
+            cache_write = min(cache_write, uncached)
+            uncached -= cache_write
+        uncached = max(0, uncached)
     return Usage(
-        input=None if total is None else max(0, total - (cached or 0) - (cache_write or 0)),
+        input=uncached,
         cache_read=cached,
         cache_write=cache_write,
         output=output,
         reasoning=reasoning,
-        cache_write_1h=(wire.cache_creation or _CacheCreation()).ephemeral_1h_input_tokens,
+        cache_write_1h=write_1h,
     )
 
 
-def _output(wire: WireUsage, reasoning: int | None) -> tuple[int | None, int | None]:
+def _vendors_cached(wire: WireUsage) -> int | None:
+    if wire.prompt_cache_hit_tokens is not None:
+        return wire.prompt_cache_hit_tokens
+    if wire.cached_tokens is not None:
+        return wire.cached_tokens
+    if wire.num_cached_tokens is not None:
+        return wire.num_cached_tokens
+    return wire.cache_read_input_tokens
+
+
+def _output(wire: WireUsage) -> tuple[int | None, int | None]:
     """Output without reasoning, and reasoning.
 
     Most providers count reasoning within `completion_tokens`; xAI counts it beside, which shows in a total larger by
     exactly that much. Gemini's compatible endpoint does so too and does not even name it: only its total holds the
     thinking that is billed. Mistral's totals hold sound that it bills by the second.
     """
+    details = wire.completion_tokens_details
+    reasoning = None if details is None else details.reasoning_tokens
+    if reasoning is None:
+        reasoning = wire.reasoning_tokens
     completion = wire.completion_tokens
     if completion is None:
         return None, reasoning
@@ -132,13 +149,6 @@ def _output(wire: WireUsage, reasoning: int | None) -> tuple[int | None, int | N
         return completion, None
     reasoning = min(reasoning, completion)
     return completion - reasoning, reasoning
-
-
-def _first(*counts: int | None) -> int | None:
-    for count in counts:
-        if count is not None:
-            return count
-    return None
 
 
 def write_usage(usage: Usage | None) -> dict[str, object] | None:
