@@ -13,7 +13,7 @@ from waypost.gateway.call import Call, Course
 from waypost.gateway.gateway import Gateway, Lane
 from waypost.gateway.interfaces import Incoming
 from waypost.gateway.passage import Passage, Relay, Translation
-from waypost.gateway.streaming import stream_answer
+from waypost.gateway.streaming import stream_answer, without_secrets
 from waypost.gateway.whole import answer_whole, request_for
 from waypost.ledger.records import Attempt, Outcome
 from waypost.routing.faults import consequence, worth_trying_after_overflow
@@ -81,7 +81,7 @@ async def attempt(gateway: Gateway, call: Call, course: Course, lane: Lane) -> N
         try:
             status = incoming.status
             if status != 200:
-                await read_refusal(lane, incoming)
+                await read_refusal(call, lane, incoming)
             elif course.glance.stream:
                 framing = lane.dialect.framing()
                 through = passage(call, course, lane)
@@ -92,6 +92,7 @@ async def attempt(gateway: Gateway, call: Call, course: Course, lane: Lane) -> N
             incoming.close()
         outcome, fault = call.outcome or Outcome.OK, call.fault
     except UpstreamFault as failure:
+        failure.fault = without_secrets(call, failure.fault)
         outcome, fault = Outcome.FAILED, failure.fault
         raise
     except DeadlinePassed:
@@ -111,8 +112,8 @@ def passage(call: Call, course: Course, lane: Lane) -> Passage:
     return Translation(lane.dialect, call.dialect, lane.candidate.model, asked)
 
 
-async def read_refusal(lane: Lane, incoming: Incoming) -> None:
-    """An answer that is not 200: raises what it means."""
+async def read_refusal(call: Call, lane: Lane, incoming: Incoming) -> None:
+    """An answer that is not 200: raises what it means, without the key that some providers quote in it."""
     status, headers = incoming.status, incoming.headers
     if status < 400:
         message = f"the provider answered {status}, which is no answer to a model call"
@@ -121,6 +122,9 @@ async def read_refusal(lane: Lane, incoming: Incoming) -> None:
         body = await incoming.read(MOST_ERROR_BYTES)
     except UpstreamFault:
         body = b""  # the status alone says what is wrong
+    if call.line is not None:
+        body = call.line.conceal(body)
+        headers = {name: call.line.conceal_text(value) for name, value in headers.items()}
     raise ProviderRefusal(lane.dialect.read_fault(status, headers, body), status, headers, body)
 
 

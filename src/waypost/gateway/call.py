@@ -18,6 +18,7 @@ from waypost.ledger.records import Attempt, Charge, Outcome
 from waypost.routing.candidates import Candidate, Plan
 from waypost.routing.decision import Decision
 from waypost.routing.tables import Found
+from waypost.upstream.lines import Line
 from waypost.wire.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Call:
         "found",
         "glance",
         "id",
+        "line",
         "options",
         "outcome",
         "price",
@@ -113,6 +115,7 @@ class Call:
         self.tries = 0  # attempts begun; those that ended are in `attempts`
         self.attempts: list[Attempt] = []
         self.served_by: Candidate | None = None
+        self.line: Line | None = None  # what the last attempt dialled; holds secrets
         self.committed = False
         self.provider_s = 0.0  # time spent waiting for providers
         self.first_byte_at: float | None = None

@@ -3,6 +3,7 @@
 from msgspec import Raw
 
 from waypost.conversation.reply import Usage
+from waypost.dialects.dialect import Edits
 from waypost.gateway.call import Call
 from waypost.gateway.gateway import Gateway
 from waypost.gateway.settlement import settle
@@ -66,10 +67,13 @@ def row(gateway: Gateway, call: Call) -> Ended:
         call.dropped,
         tuple(call.attempts),
         call.charges,
-        None if call.replied is None else bodies(call.exchange.body, call.replied),
+        None if call.replied is None else bodies(call, call.replied),
     )
 
 
-def bodies(request: bytes, replied: list[bytes]) -> tuple[str, str]:
-    """The texts, for a route that stores them."""
+def bodies(call: Call, replied: list[bytes]) -> tuple[str, str]:
+    """The texts, for a route that stores them; without the options where a key of the caller's own is among them."""
+    request, course = call.exchange.body, call.course
+    if call.options.api_key is not None and course is not None and course.glance.options is not None:
+        request = call.dialect.edit(request, course.glance, Edits(model=course.glance.model, remove_options=True))
     return request.decode("utf-8", "replace"), b"".join(replied).decode("utf-8", "replace")

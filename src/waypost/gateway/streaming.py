@@ -144,8 +144,13 @@ def send(call: Call, data: bytes) -> None:
         call.replied.append(data)
 
 
+def without_secrets(call: Call, fault: Fault) -> Fault:
+    return fault if call.line is None else call.line.concealed(fault)
+
+
 def break_off(call: Call, passage: Passage, fault: Fault) -> None:
     """Ends a committed stream that failed: an error event, no stop reason, no end mark."""
+    fault = without_secrets(call, fault)
     call.outcome = Outcome.TRUNCATED
     call.fault = fault
     call.error = ErrorKind.UPSTREAM_FAILED

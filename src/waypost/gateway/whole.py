@@ -25,7 +25,7 @@ def request_for(call: Call, course: Course, lane: Lane) -> Outgoing:
     """The call as this candidate is to get it. Raises Refused where the route rejects what can't be carried."""
     relayed = lane.dialect is call.dialect
     body = edited_body(call, course, lane) if relayed else translated_body(call, course, lane)
-    line = lane.line if call.options.api_key is None else own_line(lane, call.options.api_key)
+    line = call.line = lane.line if call.options.api_key is None else own_line(lane, call.options.api_key)
     timeouts = course.timeouts
     return line.outgoing(
         lane.dialect.path if not call.counting else COUNT_PATH,
@@ -38,8 +38,6 @@ def request_for(call: Call, course: Course, lane: Lane) -> Outgoing:
         stall_s=timeouts.stall_s,
         deadline=course.deadline,
     )
-
-
 
 
 def own_line(lane: Lane, key: str) -> Line:

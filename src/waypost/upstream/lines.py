@@ -4,20 +4,26 @@ The head of a request is the same for every call but for a few headers, so it is
 it is never shown.
 """
 
-from collections.abc import Sequence
-from urllib.parse import quote, urlencode, urlsplit
+import html
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote, quote_plus, unquote, urlencode, urlsplit
+
+import msgspec
 
 from waypost.config.model import Provider
+from waypost.conversation.faults import Fault
 from waypost.upstream.pool import Origin, Outgoing, Peer
 from waypost.wire.http1 import header_lines, request_prefix
 
 USER_AGENT = "waypost"
+REDACTED = "[redacted]"
+SHORTEST_SECRET = 8  # characters: what is shorter is no key, and would be found in the middle of words
 
 
 class Line:
     """`peer` is where to connect; `outgoing` is a whole request to it."""
 
-    __slots__ = ("_base_path", "_headers", "_host", "_prefixes", "_query", "peer", "provider")
+    __slots__ = ("_base_path", "_headers", "_host", "_prefixes", "_query", "_secret", "peer", "provider")
 
     def __init__(self, provider: Provider, secret: str | None, peer: Peer) -> None:
         parts = urlsplit(provider.base_url)
@@ -27,6 +33,7 @@ class Line:
         self._host = parts.netloc.rpartition("@")[2]
         self._query = urlencode(provider.query)
         self._headers = _fixed_headers(provider, secret)
+        self._secret = secret
         self._prefixes: dict[str, bytes] = {}
         request_prefix("POST", self._base_path or "/", self._host, self._headers)  # what can't be sent is told at load
 
@@ -58,6 +65,40 @@ class Line:
     def with_secret(self, secret: str) -> "Line":
         """The same line with a caller's own key, for one call. ValueError for a key that no header can carry."""
         return Line(self.provider, secret, self.peer)
+
+    def concealed(self, fault: Fault) -> Fault:
+        """The fault without what this line says in secret, should the provider have quoted it."""
+        message = self.conceal_text(fault.message)
+        kind, code = (None if text is None else self.conceal_text(text) for text in (fault.type, fault.code))
+        return msgspec.structs.replace(fault, message=message, type=kind, code=code)
+
+    def conceal_text(self, text: str) -> str:
+        return self.conceal(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+    def conceal(self, text: bytes) -> bytes:
+        """`text` with each secret of this line replaced, in every spelling in which an answer may quote it."""
+        for spelling in sorted(set(self._spellings()), key=len, reverse=True):
+            text = text.replace(spelling.encode(), REDACTED.encode())
+        return text
+
+    def _spellings(self) -> Iterator[str]:
+        for secret in self._secrets():
+            if len(secret) >= SHORTEST_SECRET:
+                quoted = msgspec.json.encode(secret).decode()[1:-1]
+                yield from (secret, quoted, quoted.replace("/", "\\/"), html.escape(secret))
+                yield from (quote(secret), quote(secret, safe=""), quote_plus(secret))
+
+    def _secrets(self) -> Iterator[str]:
+        """The key; every word of the configured headers, which may be `Bearer KEY`; parameters; the proxy's login."""
+        if self._secret is not None:
+            yield self._secret
+        for _, value in self.provider.headers:
+            yield value
+            yield from value.split()
+        yield from (value for _, value in self.provider.query)
+        proxy = urlsplit(self.provider.proxy or "")
+        if proxy.password is not None:
+            yield from (proxy.password, unquote(proxy.password))
 
     def _prefix(self, path: str, model: str, query: str) -> bytes:
         own = None if path.endswith("/count_tokens") else self.provider.path
