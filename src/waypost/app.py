@@ -113,7 +113,7 @@ class Waypost:
         self._log = log
         self._prices = packaged_prices()
         self._ledger: RunningLedger = start_ledger(config.store)
-        self._pool = Pool(Dialer())
+        self._pool = Pool(Dialer(environ))
         try:
             self.gateway = build_gateway(
                 config,

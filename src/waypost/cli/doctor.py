@@ -51,7 +51,7 @@ def examine(explicit: str | None, environ: Mapping[str, str], *, offline: bool) 
     if offline:
         yield Finding(Level.NOTE, "providers", "not connected to: --offline")
     else:
-        yield from asyncio.run(_reach(config))
+        yield from asyncio.run(_reach(config, environ))
 
 
 def _configuration(explicit: str | None, environ: Mapping[str, str]) -> Generator[Finding, None, Config]:
@@ -86,11 +86,11 @@ def _configuration(explicit: str | None, environ: Mapping[str, str]) -> Generato
     return config
 
 
-async def _reach(config: Config) -> list[Finding]:
+async def _reach(config: Config, environ: Mapping[str, str]) -> list[Finding]:
     """Connects to every provider, TLS included, all at once."""
     from waypost.upstream.dial import Dialer
 
-    dialer = Dialer()
+    dialer = Dialer(environ)
     return list(await asyncio.gather(*(_reach_one(dialer, one, config.ca_file) for one in config.providers)))
 
 
