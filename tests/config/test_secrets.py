@@ -94,6 +94,8 @@ def test_a_description_is_plain() -> None:
         "server: {listen: ${KEY}}\nstore: {ledger: ${KEY}}\nca_file: /nowhere/${KEY}",
         "keys: [{name: a, hash: ${KEY}}]",
         f"keys: [{{name: a, hash: {PLANTED}}}]",
+        f"keys: [{{name: a, key {PLANTED}}}]",
+        f"providers: {{a: {{kind: openai, api_key {PLANTED}}}}}",
         f'providers: {{a: {{kind: openai, api_key: "{PLANTED}\\x01"}}}}',
         f"providers: {{a: {{kind: openai, api_key: '{PLANTED} ${{KEY}}'}}}}",
         f"providers: {{a: {{kind: openai, api_key: {PLANTED}é}}}}",
