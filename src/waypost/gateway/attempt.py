@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from itertools import chain
 
 from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind, Refused, UpstreamFault
-from waypost.gateway.answer import error_headers, passed_headers
+from waypost.gateway.answer import error_headers
 from waypost.gateway.call import Call, Course
 from waypost.gateway.gateway import Gateway, Lane
+from waypost.gateway.headers import passed_headers
 from waypost.gateway.interfaces import Incoming
 from waypost.gateway.passage import Passage, Relay, Translation
 from waypost.gateway.streaming import stream_answer, without_secrets
@@ -68,7 +69,7 @@ async def attempt(gateway: Gateway, call: Call, course: Course, lane: Lane) -> N
     clock = gateway.clock
     started = clock.now()
     outcome, fault, status, first_byte_at = Outcome.CANCELLED, None, None, None
-    call.served_by = lane.candidate
+    call.lane = lane
     call.tries += 1
     try:
         outgoing = request_for(call, course, lane)
@@ -147,7 +148,7 @@ def note(
     else:
         lane.health.abandon(now)
     candidate = lane.candidate
-    call.attempts.append(
+    call.attempts += (
         Attempt(
             candidate.provider,
             candidate.model,
@@ -157,7 +158,7 @@ def note(
             status,
             None if status is None or first_byte_at is None else int((first_byte_at - started) * 1e6),
             int((now - started) * 1e6),
-        )
+        ),
     )
 
 

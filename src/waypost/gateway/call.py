@@ -1,22 +1,22 @@
 """All that is known of one call while it walks. Each step reads what earlier steps wrote and adds its own part."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from waypost.config.model import Timeouts
-from waypost.conversation.faults import ErrorKind, Fault
+from waypost.config.model import Policy, Timeouts
+from waypost.conversation.faults import Fault
 from waypost.conversation.options import CallOptions
 from waypost.conversation.reply import Usage
 from waypost.conversation.request import Request
 from waypost.dialects.dialect import Dialect, Glance
 from waypost.gateway.keyring import ANYONE, Caller
-from waypost.governance.allowances import Reservation
+from waypost.governance.allowances import Allowance, Reservation
 from waypost.governance.pricing import Price
 from waypost.ledger.records import Attempt, Charge, Outcome
-from waypost.routing.candidates import Candidate, Plan
+from waypost.routing.candidates import Plan
 from waypost.routing.decision import Decision
+from waypost.routing.health import Health
 from waypost.routing.tables import Found
 from waypost.upstream.lines import Line
 from waypost.wire.exchange import Exchange
@@ -35,8 +35,21 @@ class Clamp(Struct, frozen=True):
     max_output: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
+class Standing(Struct, frozen=True):
+    """What holds for every call of one caller by one name, worked out once: where it goes and whose money it spends.
+
+    `allowances` are those that count a call without tags. `key_policy` None: the key narrows nothing.
+    """
+
+    found: Found
+    lanes: "tuple[Lane, ...]"
+    healths: tuple[Health, ...]
+    allowances: tuple[Allowance, ...]
+    key_policy: Policy | None
+    default_output: int  # tokens held for a call that sets no limit of its own
+
+
+class Course(Struct, frozen=True):
     """Where a call goes: fixed once the order is known. `lanes` are the plan's candidates, `deadline` is loop time."""
 
     glance: Glance
@@ -48,89 +61,48 @@ class Course:
     deadline: float
 
 
-class Call:
+class Call(Struct):
     """Times are seconds of the loop's clock unless the name says otherwise; money is nano-dollars.
 
     `counting` marks a token count: it walks like a call, costs nothing and has no stream.
     """
 
-    __slots__ = (
-        "accepted",
-        "attempts",
-        "caller",
-        "charges",
-        "committed",
-        "cost",
-        "counting",
-        "course",
-        "dialect",
-        "dropped",
-        "error",
-        "estimated",
-        "exchange",
-        "fault",
-        "first_byte_at",
-        "found",
-        "glance",
-        "id",
-        "line",
-        "options",
-        "outcome",
-        "price",
-        "provider_s",
-        "replied",
-        "request",
-        "reservation",
-        "seen_output",
-        "served_by",
-        "settled",
-        "started_ns",
-        "status",
-        "tags",
-        "tries",
-        "unrecorded",
-        "usage",
-    )
-
-    def __init__(
-        self, exchange: Exchange, dialect: Dialect, call_id: str, started_ns: int, *, counting: bool = False
-    ) -> None:
-        self.exchange = exchange
-        self.dialect = dialect
-        self.id = call_id
-        self.started_ns = started_ns
-        self.counting = counting
-        # admit
-        self.caller: Caller = ANYONE
-        self.glance: Glance | None = None
-        self.options: CallOptions = NO_OPTIONS
-        self.tags: tuple[tuple[str, str], ...] = ()
-        # order
-        self.found: Found | None = None
-        self.course: Course | None = None
-        self.reservation: Reservation | None = None
-        self.accepted = False  # the journal holds its beginning
-        # attempt, answer
-        self.request: Request | None = None  # the neutral form, once a translation asked for it
-        self.tries = 0  # attempts begun; those that ended are in `attempts`
-        self.attempts: list[Attempt] = []
-        self.served_by: Candidate | None = None
-        self.line: Line | None = None  # what the last attempt dialled; holds secrets
-        self.committed = False
-        self.provider_s = 0.0  # time spent waiting for providers
-        self.first_byte_at: float | None = None
-        self.seen_output = 0  # tokens, estimated from what passed
-        self.dropped: tuple[str, ...] = ()
-        self.replied: list[bytes] | None = None  # the answer's bytes, only where the route stores bodies
-        self.usage: Usage | None = None
-        self.fault: Fault | None = None
-        # record
-        self.settled = False
-        self.unrecorded = False  # a stranger's request and a dry run leave no row
-        self.status = 0
-        self.outcome: Outcome | None = None
-        self.error: str | ErrorKind | None = None
-        self.price: Price | None = None
-        self.cost: int | None = None
-        self.charges: tuple[Charge, ...] = ()
-        self.estimated = False
+    exchange: Exchange
+    dialect: Dialect
+    id: str
+    started_ns: int
+    counting: bool = False
+    # admit
+    caller: Caller = ANYONE
+    options: CallOptions = NO_OPTIONS
+    tags: tuple[tuple[str, str], ...] = ()
+    # order
+    found: Found | None = None
+    course: Course | None = None
+    allowances: tuple[Allowance, ...] = ()  # the budgets that count this call
+    reservation: Reservation | None = None
+    accepted: bool = False  # the journal holds its beginning
+    # attempt, answer
+    request: Request | None = None  # the neutral form, once a translation asked for it
+    tries: int = 0  # attempts begun; those that ended are in `attempts`
+    attempts: tuple[Attempt, ...] = ()
+    lane: "Lane | None" = None  # that of the last attempt
+    line: Line | None = None  # what the last attempt dialled; holds secrets
+    committed: bool = False
+    provider_s: float = 0.0  # time spent waiting for providers
+    first_byte_at: float | None = None
+    seen_output: int = 0  # tokens, estimated from what passed
+    dropped: tuple[str, ...] = ()
+    replied: list[bytes] | None = None  # the answer's bytes, only where the route stores bodies
+    usage: Usage | None = None
+    fault: Fault | None = None
+    # record
+    settled: bool = False
+    unrecorded: bool = False  # a stranger's request and a dry run leave no row
+    status: int = 0
+    outcome: Outcome | None = None
+    error: str | None = None
+    price: Price | None = None
+    cost: int | None = None
+    charges: tuple[Charge, ...] = ()
+    estimated: bool = False

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec import Raw
 
-from waypost.config.model import Config
+from waypost.config.model import Config, Policy
+from waypost.conversation.faults import ErrorKind, Refused
 from waypost.dialects.dialect import Dialect
-from waypost.gateway.call import Call
+from waypost.gateway.call import Call, Standing
+from waypost.gateway.headers import Headers, names_of
 from waypost.gateway.interfaces import Clock, Journal, Log, Upstream
-from waypost.gateway.keyring import Keyring
+from waypost.gateway.keyring import Caller, Keyring
 from waypost.governance.allowances import Budgets
 from waypost.governance.pricing import Price, describe
 from waypost.ledger.records import Planned
@@ -24,6 +26,7 @@ from waypost.telemetry.tally import Tally
 from waypost.upstream.lines import Line
 
 MOST_PLANS = 2048
+DEFAULT_OUTPUT = 16_384  # tokens held for a call without a limit, where the provider's entry sets none
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Lane:
     health: Health
     dialect: Dialect
     line: Line
+    names: Headers  # the answer's headers that are the same for every call it serves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,33 @@ class Gateway:
     calls: dict[str, Call]
     planned: set[str]  # plans that the journal has; bounded by being emptied
     _lanes: dict[str, tuple[Lane, ...]] = field(default_factory=dict)
+    _standings: dict[tuple[str | None, str, str | None], Standing] = field(default_factory=dict)
     _price_json: dict[Price, Raw] = field(default_factory=dict)
+
+    def standing(self, caller: Caller, name: str, task: str | None) -> Standing:
+        """Raises Refused: UNKNOWN_MODEL, and POLICY_DENIED for a name that the key may not use."""
+        key = (caller.name, name, task)
+        standing = self._standings.get(key)
+        if standing is None:
+            standing = self._stand(caller, name, task)
+            if len(self._standings) >= MOST_PLANS:
+                self._standings.pop(next(iter(self._standings)))
+            self._standings[key] = standing
+        return standing
+
+    def _stand(self, caller: Caller, name: str, task: str | None) -> Standing:
+        found = self.tables.find(name, task)
+        if caller.routes is not None and found.plan.name not in caller.routes and name not in caller.routes:
+            raise Refused(ErrorKind.POLICY_DENIED, f"Key {caller.name!r} may not call {found.plan.name!r}.")
+        lanes = self.lanes(found.plan)
+        return Standing(
+            found,
+            lanes,
+            tuple(lane.health for lane in lanes),
+            self.budgets.match(caller.name, caller.team),
+            None if caller.policy == Policy() else caller.policy,
+            max(lane.line.provider.default_max_output or DEFAULT_OUTPUT for lane in lanes),
+        )
 
     def lanes(self, plan: Plan) -> tuple[Lane, ...]:
         """The plan's candidates, ready to be called, in the plan's order."""
@@ -64,18 +94,16 @@ class Gateway:
         if lanes is None:
             if len(self._lanes) >= MOST_PLANS:
                 self._lanes.pop(next(iter(self._lanes)))
-            lanes = self._lanes[plan.id] = tuple(self._lane(candidate) for candidate in plan.candidates)
+            lanes = self._lanes[plan.id] = tuple(self._lane(plan, candidate) for candidate in plan.candidates)
         return lanes
 
-    def _lane(self, candidate: Candidate) -> Lane:
+    def _lane(self, plan: Plan, candidate: Candidate) -> Lane:
         line = self.lines[candidate.credential_key]
         health = self.health.of(candidate.provider, candidate.target_key, candidate.credential_key)
-        return Lane(candidate, health, self.dialects[line.provider.dialect], line)
+        return Lane(candidate, health, self.dialects[line.provider.dialect], line, names_of(plan.route, candidate))
 
     def write_plan(self, plan: Plan) -> None:
-        """Puts the plan on record, once: a decision made with it can be explained from then on."""
-        if plan.id in self.planned:
-            return
+        """Puts the plan on record: decisions made with it can be explained. `planned` says if it is."""
         if len(self.planned) >= MOST_PLANS:
             self.planned.clear()
         self.journal.plan(Planned(plan.id, self.config.revision, Raw(plan.statics)))

@@ -1,59 +1,58 @@
 """Where a call may go: the whole list of candidates, decided on and put on record before anyone is called."""
 
-from dataclasses import replace
 from hashlib import blake2b
 
 import msgspec
 
-from waypost.config.model import Policy
 from waypost.conversation.faults import ErrorKind, Refused
 from waypost.dialects.dialect import Glance
 from waypost.gateway.answer import answer_headers
 from waypost.gateway.call import Call, Course
 from waypost.gateway.gateway import Gateway
 from waypost.gateway.settlement import bound, reserve
-from waypost.ledger.records import Accepted, Outcome
+from waypost.ledger.records import Accepted, Charge, Outcome
 from waypost.routing.decision import decide, encode_decision
 from waypost.routing.explain import refusal
 from waypost.routing.facts import Facts
 from waypost.routing.health import observe
 
-NOTHING_NARROWED = Policy()
-
 
 def order(gateway: Gateway, call: Call, glance: Glance) -> Course:
     """Decides. Raises Refused where no candidate may serve the call, naming the rule."""
     options, caller = call.options, call.caller
-    found = gateway.tables.find(glance.model, options.task or glance.task)
-    call.found = found
-    if caller.routes is not None and found.plan.name not in caller.routes and glance.model not in caller.routes:
-        raise Refused(ErrorKind.POLICY_DENIED, f"Key {caller.name!r} may not call {found.plan.name!r}.")
+    standing = gateway.standing(caller, glance.model, options.task or glance.task)
+    found = call.found = standing.found
+    plan = found.plan
     if found.misfit:
         gateway.log("task_misfit", task=found.task, route=found.route, call=call.id)
-    plan = found.plan
-    lanes = gateway.lanes(plan)
-    clamp = bound(call, glance, plan, lanes)
-    at_s = call.started_ns / 1e9
-    allowances = gateway.budgets.match(caller.name, caller.team, call.tags)
+    if not call.counting:
+        tags = call.tags
+        call.allowances = gateway.budgets.match(caller.name, caller.team, tags) if tags else standing.allowances
+    clamp = bound(call, glance, standing)
     constraints = options.constraints
     facts = Facts(
-        at_s=at_s,
-        input_bound=clamp.input_bound,
-        output_bound=clamp.output_bound,
-        stream=glance.stream,
-        budgeted=bool(allowances) and not call.counting,
-        needs=glance.needs,
-        constraints=constraints,
-        key_policy=None if caller.policy == NOTHING_NARROWED else caller.policy,
-        profile=options.profile,
+        call.started_ns / 1e9,
+        clamp.input_bound,
+        clamp.output_bound,
+        glance.stream,
+        bool(call.allowances),
+        glance.needs,
+        constraints,
+        standing.key_policy,
+        options.profile,
     )
+    now = call.exchange.received_at
     latency = constraints is not None and constraints.max_latency_ms is not None
-    views = observe([lane.health for lane in lanes], gateway.clock.now(), latency=latency)
-    decision = decide(plan, facts, views, seed(gateway, options.session))
+    session = options.session
+    decision = decide(
+        plan,
+        facts,
+        observe(standing.healths, now, latency=latency),
+        gateway.dice() if session is None else seed_of(session),
+    )
     timeouts = plan.settings.timeouts
     allowed_s = timeouts.total_s if options.timeout_s is None else min(options.timeout_s, timeouts.total_s)
-    course = Course(glance, plan, decision, lanes, clamp, timeouts, call.exchange.received_at + allowed_s)
-    call.course = course
+    course = call.course = Course(glance, plan, decision, standing.lanes, clamp, timeouts, now + allowed_s)
     if not decision.order:
         raise refusal(plan, decision)
     if options.api_key is not None and len({candidate.provider for candidate in plan.candidates}) > 1:
@@ -64,10 +63,8 @@ def order(gateway: Gateway, call: Call, glance: Glance) -> Course:
     return course
 
 
-def seed(gateway: Gateway, session: str | None) -> int:
-    """53 random bits; the same ones for the same session, so that a conversation stays where it is."""
-    if session is None:
-        return gateway.dice()
+def seed_of(session: str) -> int:
+    """53 bits, the same ones for the same session, so that a conversation stays where it is."""
     return int.from_bytes(blake2b(session.encode("utf-8", "replace"), digest_size=8).digest()) >> 11
 
 
@@ -76,28 +73,28 @@ def accept(gateway: Gateway, call: Call, course: Course) -> Course:
 
     Raises Refused(OVER_BUDGET), JournalUnavailable. The course it returns has the output limit that was held for.
     """
-    caller, at_s = call.caller, call.started_ns / 1e9
-    allowances = gateway.budgets.match(caller.name, caller.team, call.tags)
-    if allowances and not call.counting:
-        served = [course.lanes[index].candidate.price_at(at_s) for index in course.decision.order]
-        prices = [price for price in served if price is not None]
-        call.reservation, clamp = reserve(course, allowances, prices, at_s)
+    caller, found = call.caller, call.found
+    reserved: tuple[Charge, ...] = ()
+    if call.allowances:
+        held, clamp = reserve(course, call.allowances, call.started_ns / 1e9)
+        call.reservation = held
+        reserved = held.charges(held.amount)
         if clamp is not course.clamp:
-            course = call.course = replace(course, clamp=clamp)
-    gateway.write_plan(course.plan)
-    found = call.found
+            course = call.course = msgspec.structs.replace(course, clamp=clamp)
+    if course.plan.id not in gateway.planned:
+        gateway.write_plan(course.plan)
     gateway.journal.accept(
         Accepted(
             call.id,
             call.started_ns,
             caller.name,
             caller.team,
-            dict(call.tags),
+            dict(call.tags) if call.tags else {},
             None if found is None else found.task,
-            None if found is None else found.route,
+            course.plan.route,
             gateway.config.revision,
             call.dialect.name,
-            () if call.reservation is None else call.reservation.charges(call.reservation.amount),
+            reserved,
         )
     )
     call.accepted = True

@@ -17,7 +17,8 @@ def record(gateway: Gateway, call: Call) -> None:
     """Writes the call's one row, unless nothing was asked of us that a row is owed for (a dry run, a stranger)."""
     if call.unrecorded:
         return
-    settle(gateway, call)
+    if not call.settled:
+        settle(gateway, call)
     ended = row(gateway, call)
     gateway.journal.end(ended)
     gateway.tally.note(ended)
@@ -25,21 +26,23 @@ def record(gateway: Gateway, call: Call) -> None:
 
 def row(gateway: Gateway, call: Call) -> Ended:
     """Positional, in the order of `Ended`: keyword arguments cost a call about two microseconds."""
-    course, found, served, caller = call.course, call.found, call.served_by, call.caller
+    course, found, lane, caller = call.course, call.found, call.lane, call.caller
     usage = call.usage or UNKNOWN
     started, first_byte_at = call.exchange.received_at, call.first_byte_at
     total_s = gateway.clock.now() - started
     overhead_us = int((total_s - call.provider_s) * 1e6)
     route, task = (None, None) if found is None else (found.route, found.task)
     provider, model, profile = (
-        (None, None, None) if served is None else (served.provider, served.model, served.credential)
+        (None, None, None)
+        if lane is None
+        else (lane.candidate.provider, lane.candidate.model, lane.candidate.credential)
     )
     return Ended(
         call.id,
         call.started_ns,
         caller.name,
         caller.team,
-        dict(call.tags),
+        dict(call.tags) if call.tags else {},
         task,
         route,
         gateway.config.revision,
@@ -65,7 +68,7 @@ def row(gateway: Gateway, call: Call) -> Ended:
         "off",
         None if course is None else Raw(encode_decision(course.decision)),
         call.dropped,
-        tuple(call.attempts),
+        call.attempts,
         call.charges,
         None if call.replied is None else bodies(call, call.replied),
     )

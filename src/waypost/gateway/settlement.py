@@ -6,16 +6,14 @@ docs/decisions/0005 says what is charged when the provider does not say.
 from waypost.conversation.faults import ErrorKind, Refused
 from waypost.conversation.reply import Usage
 from waypost.dialects.dialect import Glance
-from waypost.gateway.call import Call, Clamp, Course
-from waypost.gateway.gateway import Gateway, Lane
+from waypost.gateway.call import Call, Clamp, Course, Standing
+from waypost.gateway.gateway import Gateway
 from waypost.gateway.passage import BYTES_A_TOKEN
 from waypost.governance.allowances import Allowance, Denied, Reservation, affordable, reserve_all
 from waypost.governance.money import dollars
 from waypost.governance.pricing import Price, cost, output_within, upper_bound
 from waypost.ledger.records import Outcome
-from waypost.routing.candidates import Plan
 
-DEFAULT_OUTPUT = 16_384  # tokens held for a call that sets no limit of its own, where the provider's entry sets none
 LEAST_OUTPUT = 1024  # a limit set on the caller's behalf never goes below this: 402 is clearer than a stump
 SHARE = 16  # such a call may hold a sixteenth of what a budget has left, so that others fit beside it
 AROUND_TOOLS = 1024  # tokens that providers add around tool definitions
@@ -23,41 +21,39 @@ AROUND_TEXT = 256  # … and around everything else
 UNKNOWN_WINDOW = 1_000_000  # input that bytes don't bound (media by URL) is bounded by the context window
 
 
-def bound(call: Call, glance: Glance, plan: Plan, lanes: tuple[Lane, ...]) -> Clamp:
+def bound(call: Call, glance: Glance, standing: Standing) -> Clamp:
     """The most that the call can read and write, in tokens, over all candidates of the plan."""
     size = len(call.exchange.body) + (AROUND_TOOLS if "tools" in glance.needs else AROUND_TEXT)
     if glance.unbounded_input:
-        windows = [lane.candidate.context_window or UNKNOWN_WINDOW for lane in lanes]
+        windows = [lane.candidate.context_window or UNKNOWN_WINDOW for lane in standing.lanes]
         size = max(size, *windows)
     if call.counting:
         return Clamp(0, 0)
-    ceiling = plan.settings.max_output_tokens
+    ceiling = standing.found.plan.settings.max_output_tokens
     asked = glance.max_output
     if asked is not None and (ceiling is None or asked <= ceiling):
         return Clamp(size, asked * glance.choices)
     if ceiling is not None:
         return Clamp(size, ceiling * glance.choices, ceiling)
-    default = max((lane.line.provider.default_max_output or DEFAULT_OUTPUT for lane in lanes), default=DEFAULT_OUTPUT)
-    return Clamp(size, default * glance.choices)
+    return Clamp(size, standing.default_output * glance.choices)
 
 
-def reserve(
-    course: Course, allowances: tuple[Allowance, ...], prices: list[Price], now_s: float
-) -> tuple[Reservation, Clamp]:
+def reserve(course: Course, allowances: tuple[Allowance, ...], at_s: float) -> tuple[Reservation, Clamp]:
     """Holds the dearest candidate's upper bound. Raises Refused(OVER_BUDGET) when it does not fit.
 
     A call without an output limit of its own gets one here, so that what is held is a bound and not a guess.
     """
     glance, clamp, decision = course.glance, course.clamp, course.decision
-    if glance.max_output is None and clamp.max_output is None:
-        clamp = limited(glance, clamp, prices, affordable(allowances, now_s) or 0)
-        bounds = [upper_bound(price, clamp.input_bound, clamp.output_bound) for price in prices]
+    if glance.max_output is not None or clamp.max_output is not None:
+        amount = max([decision.bounds[index] or 0 for index in decision.order])
     else:
-        bounds = [decision.bounds[index] or 0 for index in decision.order]
-    amount = max(bounds)
-    held = reserve_all(allowances, amount, now_s)
+        served = [course.lanes[index].candidate.price_at(at_s) for index in decision.order]
+        prices = [price for price in served if price is not None]
+        clamp = limited(glance, clamp, prices, affordable(allowances, at_s) or 0)
+        amount = max(upper_bound(price, clamp.input_bound, clamp.output_bound) for price in prices)
+    held = reserve_all(allowances, amount, at_s)
     if isinstance(held, Denied):
-        raise over_budget(held, amount, now_s)
+        raise over_budget(held, amount, at_s)
     return held, clamp
 
 
@@ -91,21 +87,19 @@ def over_budget(denied: Denied, amount: int, now_s: float) -> Refused:
 
 
 def settle(gateway: Gateway, call: Call) -> None:
-    """Turns what was used into what it cost, and the reservation into a charge. Once; a second time does nothing."""
-    if call.settled:
-        return
+    """Turns what was used into what it cost, and the reservation into a charge. To be called once."""
     call.settled = True
     if call.counting:
         call.cost = 0 if call.outcome is Outcome.OK else None
         return
-    usage, served = call.usage, call.served_by
+    usage, lane = call.usage, call.lane
     if call.committed and (
         usage is None or call.outcome is not Outcome.OK or usage.input is None or usage.output is None
     ):
         usage = call.usage = estimate(call, usage)
         call.estimated = True
-    if served is not None:
-        price = call.price = served.price_at(call.started_ns / 1e9)
+    if lane is not None:
+        price = call.price = lane.candidate.price_at(call.started_ns / 1e9)
         if price is not None and usage is not None:
             call.cost = cost(price, usage)
     if call.reservation is not None:

@@ -6,8 +6,9 @@ committed: a failure becomes an error event in the caller's protocol, and nothin
 
 from waypost.config.model import Timeouts
 from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind, UpstreamFault
-from waypost.gateway.answer import answer_headers, passed_headers
+from waypost.gateway.answer import answer_headers
 from waypost.gateway.call import Call
+from waypost.gateway.headers import passed_headers
 from waypost.gateway.interfaces import Clock, Incoming
 from waypost.gateway.passage import Passage
 from waypost.ledger.records import Outcome

@@ -3,9 +3,10 @@
 from waypost.config.model import DroppedParameters
 from waypost.conversation.faults import ErrorKind, Fault, FaultKind, Refused, UpstreamFault
 from waypost.dialects.dialect import Edits, Shape
-from waypost.gateway.answer import Headers, answer_headers, cost_header, passed_headers
+from waypost.gateway.answer import answer_headers, cost_header
 from waypost.gateway.call import Call, Course
 from waypost.gateway.gateway import Gateway, Lane
+from waypost.gateway.headers import passed_headers
 from waypost.gateway.interfaces import Incoming
 from waypost.gateway.passage import BYTES_A_TOKEN
 from waypost.gateway.settlement import settle
@@ -84,8 +85,8 @@ def translated_body(call: Call, course: Course, lane: Lane) -> bytes:
     return written.body
 
 
-def request_headers(call: Call, lane: Lane, relayed: bool) -> Headers:
-    headers: Headers = []
+def request_headers(call: Call, lane: Lane, relayed: bool) -> list[tuple[str, str]]:
+    headers: list[tuple[str, str]] = []
     if relayed:
         given = call.exchange.headers
         headers = [(name, given[name]) for name in PASSED_REQUEST_HEADERS if name in given]

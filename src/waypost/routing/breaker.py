@@ -44,6 +44,7 @@ class Breaker:
         "_failures",
         "_growth",
         "_lease_ends",
+        "_place",
         "_row",
         "_settings",
         "_slot",
@@ -59,6 +60,7 @@ class Breaker:
         self._calls = [0] * _SLOTS
         self._failures = [0] * _SLOTS
         self._slot = 0
+        self._place = 0
         self._row = 0  # failures in a row
         self._growth = 0  # times reopened since the last success
         self._until = _NEVER
@@ -90,10 +92,10 @@ class Breaker:
         self._row = 0
         if not self.closed:
             self._close()
-        slot = int(now_s // self._slot_s)
+        slot = now_s // self._slot_s
         if slot != self._slot:
-            self._slide(slot)
-        self._calls[slot % _SLOTS] += 1
+            self._slide(int(slot))
+        self._calls[self._place] += 1
 
     def failed(self, now_s: float, chance: float, *, floor_s: float | None = None, at_once: bool = False) -> None:
         """Counts a failure. `floor_s`: the provider's retry-after; an opening lasts at least this long.
@@ -104,8 +106,8 @@ class Breaker:
         slot = int(now_s // self._slot_s)
         if slot != self._slot:
             self._slide(slot)
-        self._calls[slot % _SLOTS] += 1
-        self._failures[slot % _SLOTS] += 1
+        self._calls[self._place] += 1
+        self._failures[self._place] += 1
         if not self.closed:
             if (
                 self._lease_ends != _NEVER
@@ -147,3 +149,4 @@ class Breaker:
             self._calls[passed % _SLOTS] = 0
             self._failures[passed % _SLOTS] = 0
         self._slot = max(slot, self._slot)
+        self._place = self._slot % _SLOTS

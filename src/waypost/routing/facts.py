@@ -6,7 +6,7 @@ from waypost.config.model import Policy
 from waypost.conversation.options import Constraints
 
 
-class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Facts(Struct, frozen=True, omit_defaults=True):
     """`at_s`: when the call came, seconds since 1970 (prices have dates). The bounds are tokens, safe ones.
 
     `budgeted`: some budget counts this call, so a candidate without a known price can't serve it. `key_policy` None:

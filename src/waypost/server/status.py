@@ -37,8 +37,8 @@ class Status:
                     "id": call.id,
                     "key": call.caller.name,
                     "route": None if call.found is None else call.found.route,
-                    "provider": None if call.served_by is None else call.served_by.provider,
-                    "model": None if call.served_by is None else call.served_by.model,
+                    "provider": None if call.lane is None else call.lane.candidate.provider,
+                    "model": None if call.lane is None else call.lane.candidate.model,
                     "seconds": round(now - call.exchange.received_at, 3),
                 }
                 for call in list(gateway.calls.values())[:MOST_CALLS_SHOWN]

@@ -70,8 +70,8 @@ class TallyCollector(Collector):
             "waypost_overhead_microseconds", "Time of a call spent in Waypost.", labels=CALL_LABELS
         )
         for labels, series in self._tally.calls():
-            seconds.add_metric(labels, _buckets(BUCKETS_S, series.seconds), series.seconds_sum)
-            overhead.add_metric(labels, _buckets(OVERHEAD_BUCKETS_US, series.overhead), series.overhead_us)
+            seconds.add_metric(labels, _buckets(BUCKETS_S, series.durations), series.duration_us / 1e6)
+            overhead.add_metric(labels, _buckets(OVERHEAD_BUCKETS_US, series.overheads), series.overhead_us)
         yield seconds
         yield overhead
 

@@ -7,10 +7,11 @@ series exist, so that no caller can grow the gateway's memory.
 from bisect import bisect_left
 from collections.abc import Iterator
 
-from waypost.ledger.records import Attempt, Ended
+from waypost.ledger.records import Attempt, Ended, Outcome
 
 MOST_SERIES = 2000
 BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+BUCKETS_US = tuple(int(seconds * 1_000_000) for seconds in BUCKETS_S)
 OVERHEAD_BUCKETS_US = (50, 100, 200, 500, 1_000, 2_000, 5_000, 20_000, 100_000)
 
 CallLabels = tuple[str, str, str, str, str]  # route, provider, model, outcome, error
@@ -18,9 +19,19 @@ AttemptLabels = tuple[str, str, str]  # provider, model, error
 
 
 class CallSeries:
-    """Sums over the calls with the same labels. Money in nano-dollars; `seconds` and `overhead`: counts by bucket."""
+    """Sums over the calls with the same labels. Money in nano-dollars, `durations` and `overheads` by bucket."""
 
-    __slots__ = ("calls", "cost", "input", "output", "overhead", "overhead_us", "seconds", "seconds_sum", "unpriced")
+    __slots__ = (
+        "calls",
+        "cost",
+        "duration_us",
+        "durations",
+        "input",
+        "output",
+        "overhead_us",
+        "overheads",
+        "unpriced",
+    )
 
     def __init__(self) -> None:
         self.calls = 0
@@ -28,9 +39,9 @@ class CallSeries:
         self.output = 0
         self.cost = 0
         self.unpriced = 0
-        self.seconds = [0] * (len(BUCKETS_S) + 1)
-        self.seconds_sum = 0.0
-        self.overhead = [0] * (len(OVERHEAD_BUCKETS_US) + 1)
+        self.durations = [0] * (len(BUCKETS_US) + 1)
+        self.duration_us = 0
+        self.overheads = [0] * (len(OVERHEAD_BUCKETS_US) + 1)
         self.overhead_us = 0
 
 
@@ -48,21 +59,27 @@ class Tally:
         series = self._calls.get(labels)
         if series is None:
             series = self._new_series(labels)
+        total_us, overhead_us = ended.total_us or 0, ended.overhead_us or 0
         series.calls += 1
-        series.input += (ended.input or 0) + (ended.cache_read or 0) + (ended.cache_write or 0)
-        series.output += (ended.output or 0) + (ended.reasoning or 0)
-        if ended.cost_nano is None:
-            series.unpriced += 1
-        else:
+        if ended.cost_nano is not None:
             series.cost += ended.cost_nano
-        seconds = ended.total_us / 1e6
-        series.seconds[bisect_left(BUCKETS_S, seconds)] += 1
-        series.seconds_sum += seconds
-        series.overhead[bisect_left(OVERHEAD_BUCKETS_US, ended.overhead_us)] += 1
-        series.overhead_us += ended.overhead_us
-        for attempt in ended.attempts:
-            if attempt.error is not None:
-                self._note_failure(attempt)
+        else:
+            series.unpriced += 1
+        if ended.input is not None:
+            series.input += ended.input
+        if ended.output is not None:
+            series.output += ended.output
+        if ended.cache_read is not None or ended.cache_write is not None or ended.reasoning is not None:
+            series.input += (ended.cache_read or 0) + (ended.cache_write or 0)
+            series.output += ended.reasoning or 0
+        series.durations[bisect_left(BUCKETS_US, total_us)] += 1
+        series.duration_us += total_us
+        series.overheads[bisect_left(OVERHEAD_BUCKETS_US, overhead_us)] += 1
+        series.overhead_us += overhead_us
+        if ended.outcome is not Outcome.OK or len(ended.attempts) > 1:
+            for attempt in ended.attempts:
+                if attempt.error is not None:
+                    self._note_failure(attempt)
 
     def _new_series(self, labels: CallLabels) -> CallSeries:
         if len(self._calls) >= MOST_SERIES:

@@ -1,0 +1,43 @@
+"""Header values as Waypost shows them, and which of a provider's headers it passes on. Knows no call."""
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from waypost.routing.candidates import Candidate
+
+Headers = tuple[tuple[str, str], ...]
+
+LONGEST_SHOWN = 256
+# A provider's headers that its SDK reads or that help its support: request ids, limits, and when to come back.
+PASSED_PREFIXES = (
+    "x-ratelimit-",
+    "anthropic-",
+    "openai-",
+    "x-request-id",
+    "request-id",
+    "retry-after",
+    "x-should-retry",
+)
+
+
+def names_of(route: str | None, candidate: Candidate | None = None) -> Headers:
+    """The part of an answer's headers that is the same for every call along a route that one candidate serves."""
+    return (
+        ("x-waypost-route", showable(route or "")),
+        ("x-waypost-provider", "" if candidate is None else candidate.provider),
+        ("x-waypost-model", "" if candidate is None else showable(candidate.model)),
+        ("x-waypost-cache", "off"),
+    )
+
+
+def passed_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [pair for pair in headers.items() if pair[0].startswith(PASSED_PREFIXES)]
+
+
+def showable(text: str) -> str:
+    """What a caller named, fit for a header: at most 256 characters, percent-encoded but for printable ASCII."""
+    if len(text) > LONGEST_SHOWN:
+        text = text[:LONGEST_SHOWN]
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c.isascii() and c.isprintable() else quote(c, errors="replace") for c in text)
