@@ -1,5 +1,5 @@
 # Each target sets up all it needs on a machine with only Python (3.11 or newer) and make.
-PYTHON ?= python3
+# PYTHON=/path/to/python picks one by hand; see tools/pick_python.sh.
 BIN := .venv/bin
 
 .PHONY: run test check bench corpus lock docs clean
@@ -28,7 +28,7 @@ lock:
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml --group dev -o requirements-dev.lock
 
 .venv/bin/python:
-	$(PYTHON) -m venv .venv
+	python=$${PYTHON:-$$(sh tools/pick_python.sh)} && "$$python" -m venv .venv
 
 .venv/run.stamp: requirements.lock pyproject.toml | .venv/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
