@@ -148,7 +148,8 @@ async def _find(house: House, client: Any, tee: Tee, ask: Ask) -> Finding:
     resource = client.chat.completions if ask.speaks == OPENAI else client.messages
     if ask.speaks == ANTHROPIC:
         request["max_tokens"] = 1000
-    text, stop, error, headers, status = "", None, None, {}, 200
+    text, stop, headers, status = "", None, {}, 200
+    error: Exception | None = None
     try:
         async with asyncio.timeout(PATIENCE_S):
             raw = await resource.with_raw_response.create(**request, stream=ask.streamed)

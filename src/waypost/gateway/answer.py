@@ -30,6 +30,7 @@ def cost_header(call: Call) -> tuple[str, str]:
 
 def error_headers(call: Call, error: CallerError, now: float) -> list[tuple[str, str]]:
     headers = answer_headers(call, now)
+    headers.append(cost_header(call))
     headers.append(("x-waypost-error", error.kind))
     if error.retry_after_s is not None:
         headers.append(("retry-after", str(max(1, round(error.retry_after_s + 0.4999)))))

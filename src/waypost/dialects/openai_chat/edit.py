@@ -153,11 +153,22 @@ def edit(body: bytes, glance: Glance, edits: Edits) -> bytes:
         body = _limited(body, glance, edits.max_output, edits.max_output_field, changes)
     if edits.remove_options and may_hold(body, "waypost"):
         changes["waypost"] = None
+    if glance.task is not None or glance.combination_id is not None:
+        changes["metadata"] = _without_labels(body)
     if changes:
         body = edit_members(body, changes)
     if edits.model != glance.model:
         body = replace_value(body, "model", quote(glance.model), quote(edits.model))
     return body
+
+
+def _without_labels(body: bytes) -> bytes | None:
+    """`metadata` without what is said to us alone; None, so that it goes too, where nothing else is in it."""
+    there = member_of(body, "metadata")
+    if there is None:
+        return None
+    rest = edit_members(body[there.value : there.end], {"task": None, "combination_id": None})
+    return rest if rest.strip(b"{} \t\r\n") else None
 
 
 def _labels(metadata: bytes) -> tuple[str | None, str | None]:
@@ -193,7 +204,7 @@ def _part_needs(messages: Raw) -> tuple[frozenset[str], bool]:
     """
     try:
         kinds = {part.type for message in _parts_decoder.decode(messages) for part in _parts(message)}
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         kinds = {"image_url", "file", "input_audio"}
     needs: set[str] = set()
     if not kinds.isdisjoint(_IMAGES):
