@@ -13,6 +13,7 @@ import msgspec
 from waypost.config.model import Provider
 from waypost.conversation.faults import Fault
 from waypost.upstream.pool import Origin, Outgoing, Peer
+from waypost.upstream.proxy import read_proxy
 from waypost.wire.http1 import header_lines, request_prefix
 
 USER_AGENT = "waypost"
@@ -96,9 +97,10 @@ class Line:
             yield value
             yield from value.split()
         yield from (value for _, value in self.provider.query)
-        proxy = urlsplit(self.provider.proxy or "")
-        if proxy.password is not None:
-            yield from (proxy.password, unquote(proxy.password))
+        proxy = self.provider.proxy
+        if proxy is not None and proxy != "none":
+            password = urlsplit(proxy).password or ""
+            yield from (password, unquote(password), *(read_proxy(proxy).authorization or "").split())
 
     def _prefix(self, path: str, model: str, query: str) -> bytes:
         own = None if path.endswith("/count_tokens") else self.provider.path
