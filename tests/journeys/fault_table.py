@@ -170,7 +170,8 @@ async def _find(house: House, client: Any, tee: Tee, ask: Ask) -> Finding:
     except (openai.APIError, anthropic.APIError) as failure:
         error = failure
     call = headers.get(CALL_ID, "")
-    await house.journal.until(lambda: call in house.journal.ended)
+    if call:  # without one there is no row either, and that is what the finding then says
+        await house.journal.until(lambda: call in house.journal.ended)
     return Finding(ask, text, stop, error, status, headers, bytes(tee.answers.get(call, b"")), [], "")
 
 
