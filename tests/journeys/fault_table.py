@@ -223,7 +223,8 @@ for each. Timeouts were short; nothing hung.
 - **502 `upstream_failed`**: a typed error that lists each attempt. A **400** is the provider's own: the request is to
   be mended, so nobody else is asked.
 - **an error event**: part of the answer had gone out, so there was no way back; the stream ends with an error in the
-  caller's protocol, without a stop reason and without an end mark, and the SDK raises its own exception.
+  caller's protocol, without a stop reason or an end mark that the provider did not send, and the SDK raises its own
+  exception.
 
 *Error* is what the row says of the failed attempt; *blamed* is whose breaker counts it ([what follows](routing.md)).
 

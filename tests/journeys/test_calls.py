@@ -23,7 +23,8 @@ PROVIDERS = """
 providers:
   openai:
     {kind: openai, base_url: 'http://{address}/v1', class: local, api_key: sk-of-the-house,
-     models: [sim-small, sim-echo], prices: {'*': {input: 1, output: 2}}}
+     models: [sim-small, sim-echo, 'm~401', 'm~403', 'm~404', 'm~429(retry_after=60)'],
+     prices: {'*': {input: 1, output: 2}}}
   anthropic:
     {kind: anthropic, base_url: 'http://{address}', class: local, api_key: sk-of-the-house,
      prices: {'*': {input: 3, output: 4}}}
@@ -383,6 +384,24 @@ async def test_a_callers_own_key(
 
     await create(clients[speaks], speaks)(**request(speaks, f"warn-{provider}"))
     assert house.received.header(header) == prefix + "sk-of-the-house"
+
+
+@at_both
+@pytest.mark.parametrize("fault", ["401", "403", "429(retry_after=60)", "404"])
+async def test_a_callers_own_key_benches_nobody_elses(tmp_path: Path, provider: str, fault: str) -> None:
+    """However often a bad key is tried: with the house's own, all is as before."""
+    house_key = {OPENAI: "Bearer sk-of-the-house", ANTHROPIC: "sk-of-the-house"}[provider]
+    own = {"x-waypost-provider-key": "sk-not-so-good-1"}
+    async with open_house(PROVIDERS, tmp_path) as house, house.client(OPENAI) as client:
+        for _ in range(6):
+            error = await failure(client, OPENAI, f"{provider}/m~{fault}", extra_headers=own)
+            assert error.status_code == 502
+        gateway = house.waypost.gateway
+        (lane,) = gateway.lanes(gateway.tables.find(f"{provider}/m~{fault}", None).plan)
+        assert lane.health.is_well
+        raw = await create(client, OPENAI, raw=True)(**request(OPENAI, f"{provider}/sim-small"))
+        assert raw.headers["x-waypost-provider"] == provider
+        assert house_key in (house.received.header("authorization"), house.received.header("x-api-key"))
 
 
 async def test_a_key_of_ones_own_goes_to_one_provider(house: House, clients: dict[str, Any]) -> None:

@@ -21,6 +21,16 @@ from waypost.routing.faults import consequence, worth_trying_after_overflow
 from waypost.upstream.pool import DeadlinePassed
 
 MOST_ERROR_BYTES = 256 * 1024
+# What a caller's own key can be the cause of: it must not bench the house's credential, or a target, for everybody.
+OF_A_KEY = frozenset(
+    {
+        FaultKind.UNAUTHORIZED,
+        FaultKind.FORBIDDEN,
+        FaultKind.QUOTA_EXHAUSTED,
+        FaultKind.RATE_LIMITED,
+        FaultKind.MODEL_NOT_FOUND,
+    }
+)
 
 
 class ProviderRefusal(UpstreamFault):
@@ -141,7 +151,7 @@ def note(
 ) -> None:
     """Adds the attempt to the call's record and tells the breakers what they may know."""
     now = gateway.clock.now()
-    if fault is not None:
+    if fault is not None and (call.options.api_key is None or fault.kind not in OF_A_KEY):
         lane.health.failed(fault, now, gateway.dice() / (1 << 53))
     elif outcome is Outcome.OK:
         lane.health.succeeded(now, (now - started) * 1e3)
