@@ -31,6 +31,8 @@ from waypost.upstream.pool import Pool
 if TYPE_CHECKING:
     import ssl
 
+    from waypost.server.asgi import AsgiApplication
+
 NO_CREDENTIAL = "default"
 
 
@@ -128,9 +130,9 @@ class Waypost:
             raise
         self._restore_budgets(self.gateway)
         self._status = Status(lambda: self.gateway, self._ledger.mover, time.time_ns())
-        self._doors = Doors(DIALECTS, lambda: self.gateway, self._status)
+        self.doors = Doors(DIALECTS, lambda: self.gateway, self._status)
         self._data = HttpServer(
-            self._doors.handle, config.server, error_body=self._doors.error_body, on_error=self._on_error
+            self.doors.handle, config.server, error_body=self.doors.error_body, on_error=self._on_error
         )
         admin = Admin(self._status, self.gateway.tally)
         self._admin = HttpServer(admin.handle, config.server, on_error=self._on_error)
@@ -139,11 +141,22 @@ class Waypost:
         """Listens. Returns the addresses of the data and the admin listener, as HOST:PORT. OSError if one is taken."""
         server = self.gateway.config.server
         data = await self._data.start(server.listen, self._tls())
-        admin = await self._admin.start(server.admin)
+        return str(data), await self.start_admin()
+
+    async def start_admin(self) -> str:
+        """Listens for the operator only: `start` without the data listener, where another server carries the calls."""
+        admin = await self._admin.start(self.gateway.config.server.admin)
         recovered = self._ledger.recovered
         if recovered.interrupted:
             self._log("recovered", interrupted=recovered.interrupted)
-        return str(data), str(admin)
+        return str(admin)
+
+    def application(self) -> "AsgiApplication":
+        """The data listener's doors, for the connections of an ASGI server."""
+        from waypost.server.asgi import AsgiApplication
+
+        settings, doors = self.gateway.config.server, self.doors
+        return AsgiApplication(doors.handle, settings, error_body=doors.error_body, on_error=self._on_error)
 
     def reload(self, config: Config) -> None:
         """Calls under way go on with the old one. Raises, and changes nothing, if the new one can't be built."""

@@ -30,6 +30,7 @@ FLOORS = {
     "sim": 4,
     "bench": 4,
     "app": 5,
+    "asgi": 5,
     "library": 5,
 }
 # `cli` starts what `app` builds, and the package itself exports the library's door.

@@ -20,6 +20,7 @@ LATER = {
 }
 KINDS = {
     400: ErrorKind.BAD_REQUEST,
+    401: ErrorKind.UNAUTHORIZED,
     404: ErrorKind.UNKNOWN_MODEL,
     413: ErrorKind.TOO_LARGE,
     431: ErrorKind.TOO_LARGE,
