@@ -150,7 +150,8 @@ def _read_thoughts(message: dict[str, Raw], where: str) -> list[Block]:
     if raw is not None and bytes(raw).startswith(b"["):
         details = decoded(_details_decoder, raw, f"{where}.reasoning_details")
     plain = [
-        _any_decoder.decode(message[name]) if name in message else None for name in ("reasoning_content", "reasoning")
+        decoded(_any_decoder, message[name], f"{where}.{name}") if name in message else None
+        for name in ("reasoning_content", "reasoning")
     ]
     return read_reasoning(details, plain[0], plain[1])
 

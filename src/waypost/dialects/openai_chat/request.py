@@ -5,9 +5,9 @@ and Z.ai's `thinking`.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, ValidationError
 from msgspec.json import Decoder
 
 from waypost.conversation.blocks import CacheMark, Json
@@ -83,7 +83,6 @@ _format_decoder = Decoder(_Format)
 _stream_options_decoder = Decoder(_StreamOptions)
 _reasoning_decoder = Decoder(_Reasoning)
 _thinking_decoder = Decoder(_Thinking)
-_any_decoder = Decoder(Any)
 
 _MODES = {
     "auto": ToolChoiceMode.AUTO,
@@ -165,8 +164,11 @@ def read_request(body: bytes) -> Request:
 
 def _read_our_metadata(raw: Raw) -> bool | None:
     """Metadata that only speaks to Waypost is for nobody else."""
-    value = _any_decoder.decode(raw)
-    return True if isinstance(value, dict) and value and _OUR_LABELS.issuperset(value) else None
+    try:
+        value = _tool_decoder.decode(raw)
+    except ValidationError:
+        return None
+    return True if value and _OUR_LABELS.issuperset(value) else None
 
 
 def _read_stops(stops: str | list[str] | None) -> tuple[str, ...]:
