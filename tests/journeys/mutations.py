@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
 _TOOL = {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {"a": {"type": "number"}}}}
 _OPTIONS = {
-    "task": "qa",
     "constraints": {"max_cost_usd": "1000", "max_latency_ms": 60000, "classes": ["local"]},
     "timeout_s": 4,
     "tags": {"a": "b"},
@@ -27,7 +26,7 @@ OPENAI_REQUEST: dict[str, Any] = {
     "stream_options": {"include_usage": True},
     "reasoning_effort": "low",
     "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}}},
-    "metadata": {"task": "qa"},
+    "metadata": {"a": "b"},
     "waypost": _OPTIONS,
     "tools": [{"type": "function", "function": _TOOL}],
     "tool_choice": {"type": "function", "function": {"name": "f"}},
@@ -84,17 +83,22 @@ ANTHROPIC_REQUEST: dict[str, Any] = {
     ],
 }
 
-# What no JSON printer would write: in `Raw` by its place here.
-RAW = [
-    b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1e999", b"-0", b"0.1e-999", b"9" * 400, b"1" + b"0" * 5000,
-    b"18446744073709551616", b"9223372036854775808", b"-9223372036854775809", b"01", b"+1", b".5", b"1.", b"0x10",
-    b'"\\ud800"', b'"\\udc00\\ud800"', b'"\\ud83d\\ude00"', b'"\\u0000"', b'"\\x"', b'"\x00"', b'"\xff\xfe"',
-    b'"\xed\xa0\x80"', b'"\xc0\x80"', b'"\xf5\x80\x80\x80"', b"'x'", b"tru", b"nul", b"", b"undefined", b"//",
-    b"[" * 100 + b"]" * 100, b"[" * 3000 + b"]" * 3000, b"[" * 50_000, b'{"a":' * 100 + b"1" + b"}" * 100,
+# Legal JSON that no printer would write, and then what is none. In values as `RAW` and its place here.
+LEGAL = [
+    b"1e999", b"-1e999", b"-0", b"-0.0", b"0.1e-999", b"9" * 400, b"1" + b"0" * 5000, b"1.0", b"1e2", b"1E+2",
+    b"18446744073709551616", b"9223372036854775808", b"-9223372036854775809", b'"\\ud83d\\ude00"', b'"\\u0000"',
+    b'""', b'"\\\\\\""', b'"\xe2\x80\xa8\xe2\x80\xa9"', b'{"":{"":{"":""}}}', b"[[],[],{}]", b" \t\r\n null \n",
+    b"[" * 100 + b"]" * 100, b"[" * 900 + b"]" * 900, b"[" * 3000 + b"]" * 3000, b'{"a":' * 100 + b"1" + b"}" * 100,
     b'{"a":' * 3000 + b"1" + b"}" * 3000, b'"' + b"x" * 30_000 + b'"', b'"' + b"\\u2028" * 500 + b'"',
-    b'"\xe2\x80\xa8\xe2\x80\xa9"', b'{"":{"":{"":""}}}', b"[[],[],{}]", b"[" + b"null," * 3000 + b"null]",
-    b'"data: [DONE]\\n\\n"', b'"\\r\\nx-injected: 1"', b'{"type":"text","text":null}', b'"Infinity"', b'"1e5"',
+    b"[" + b"null," * 3000 + b"null]", b'"data: [DONE]\\n\\n"', b'"\\r\\nx-injected: 1"', b'"Infinity"', b'"1e5"',
+    b'{"type":"text","text":null}', b'{"type":"text","type":"image"}', b'{"type":"tool_use"}', b'"\\u00e9\\u8def"',
 ]  # fmt: skip
+BROKEN = [
+    b"NaN", b"Infinity", b"-Infinity", b"01", b"+1", b".5", b"1.", b"0x10", b"'x'", b"tru", b"nul", b"", b"undefined",
+    b"//", b'"\\ud800"', b'"\\udc00\\ud800"', b'"\\x"', b'"\x00"', b'"\xff\xfe"', b'"\xed\xa0\x80"', b'"\xc0\x80"',
+    b'"\xf5\x80\x80\x80"', b"[" * 50_000, b'{"a":' * 20_000, b"[1,]", b'{"a":1,}', b'{"a"}', b'"\n"',
+]  # fmt: skip
+RAW = [*LEGAL, *BROKEN]
 # Put between any two bytes of a body or a stream.
 TOKENS = [
     b"{", b"}", b"[", b"]", b":", b",", b'"', b"\\", b"\\u", b"\\ud800", b"\n", b"\r", b"\r\n", b"\n\n", b"\x00",
@@ -108,7 +112,7 @@ _scalars = (
     st.none()
     | st.booleans()
     | st.integers()
-    | st.floats()
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=6)
     | st.sampled_from([-1, 0, 1, 2**31, 2**63, 10**30, 1e308, "", "auto", "user", "text", "tool_use", "function"])
 )
@@ -117,8 +121,17 @@ _anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=4,
 )
-_raw = st.integers(0, len(RAW) - 1).map(lambda place: f"\x00RAW{place}\x00")
-new_values = _anything | _raw
+
+
+@st.composite
+def one_in(draw: st.DrawFn, shares: Sequence[tuple[int, st.SearchStrategy[Any]]]) -> Any:
+    """One of several strategies, each as often as its share says (`one_of` counts what is given twice once)."""
+    return draw(draw(st.sampled_from([strategy for share, strategy in shares for _ in range(share)])))
+
+
+_legal = st.integers(0, len(LEGAL) - 1).map(lambda place: f"\x00RAW{place}\x00")
+_broken = st.integers(len(LEGAL), len(RAW) - 1).map(lambda place: f"\x00RAW{place}\x00")
+new_values = one_in(((4, _anything), (3, _legal), (1, _broken)))
 Path = tuple[str | int, ...]
 
 
@@ -175,7 +188,7 @@ def to_bytes(value: Any) -> bytes:
 @st.composite
 def changed_values(draw: st.DrawFn, value: Any) -> Any:
     """`value` with one to three of its parts replaced, removed, doubled, wrapped or swapped."""
-    for _ in range(draw(st.integers(1, 3))):
+    for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
         places = paths(value)
         if not places:
             break
@@ -213,7 +226,9 @@ def changed_bytes(draw: st.DrawFn, whole: bytes, most: int = 3) -> bytes:
 
 def changed_json(value: Any) -> st.SearchStrategy[bytes]:
     structured = changed_values(value).map(to_bytes)
-    return structured | structured | structured.flatmap(changed_bytes) | changed_bytes(to_bytes(value))
+    return one_in(
+        ((8, structured), (1, structured.flatmap(changed_bytes)), (1, changed_bytes(to_bytes(value), most=1)))
+    )
 
 
 @st.composite
