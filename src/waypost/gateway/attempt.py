@@ -53,6 +53,8 @@ async def attempt_all(gateway: Gateway, call: Call, course: Course) -> None:
         lane = course.lanes[index]
         if len(call.attempts) >= course.plan.settings.max_attempts:
             break
+        if call.counting and not lane.counts_tokens:
+            continue
         window = lane.candidate.context_window
         if overflowed and not worth_trying_after_overflow(window, max(overflowed)):
             continue

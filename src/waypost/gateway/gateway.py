@@ -39,6 +39,11 @@ class Lane:
     line: Line
     names: Headers  # the answer's headers that are the same for every call it serves
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether the provider has an endpoint of its own for that."""
+        return self.line.provider.count_tokens and self.dialect.name == "anthropic"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:

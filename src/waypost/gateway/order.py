@@ -55,6 +55,10 @@ def order(gateway: Gateway, call: Call, glance: Glance) -> Course:
     course = call.course = Course(glance, plan, decision, standing.lanes, clamp, timeouts, now + allowed_s)
     if not decision.order:
         raise refusal(plan, decision)
+    if call.counting and not any(lane.counts_tokens for lane in standing.lanes):
+        raise Refused(
+            ErrorKind.UNKNOWN_MODEL, f"No provider of {plan.name!r} counts tokens; the call itself tells them."
+        )
     if options.api_key is not None and len({candidate.provider for candidate in plan.candidates}) > 1:
         raise Refused(
             ErrorKind.BAD_REQUEST,
