@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sqlite3
@@ -63,6 +64,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
         waypost = Waypost(config, os.environ, log)
         try:
             data, admin = await waypost.start()
+            _settle_memory()
             if not arguments.json:
                 print(_welcome(config, data, admin), flush=True)
             else:
@@ -78,6 +80,16 @@ async def _serve(arguments: argparse.Namespace) -> int:
             cut = await waypost.stop()
     log("stopped", cut=cut)
     return 0
+
+
+def _settle_memory() -> None:
+    """What was built at the start lives as long as the process: the collector need not look at it again and again.
+
+    A call leaves no cycles behind, so rarer collections find little and cost little.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def _heed_signals(stop: asyncio.Event, changed: asyncio.Event) -> None:
