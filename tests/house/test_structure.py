@@ -1,4 +1,4 @@
-"""The house rules that a machine can check: who may import whom, what the pure floors may not do, how large things get."""
+"""The house rules that a machine can check: who may import whom, what pure floors may not do, how large things get."""
 
 import ast
 import re

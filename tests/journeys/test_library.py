@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from waypost.config.reader import read_config
 from waypost.ledger.questions import list_calls
 from waypost.ledger.sqlite import open_ledger

@@ -1,4 +1,4 @@
-"""The parts of a turn. Every dialect reads into these and writes from these; none of them knows a dialect's field names.
+"""The parts of a turn. Every dialect reads into these and writes from these; none knows a dialect's field names.
 
 `Json` is JSON text kept as it was received: numbers beyond 2^53 and key order survive.
 """
@@ -78,7 +78,7 @@ class ToolResult(Struct, frozen=True):
 
 
 class Thinking(Struct, frozen=True):
-    """Reasoning that may be shown. `signature` and `origin` let it be replayed to the provider that made it, and only there."""
+    """Reasoning that may be shown. `signature` and `origin` let the provider that made it have it back, and only it."""
 
     text: str
     signature: str | None = None

@@ -1,8 +1,9 @@
 """A streamed answer in the neutral form. Folding the events of a stream gives the reply it stands for.
 
-Order: `Started` once and first; then per block `BlockStarted`, its deltas, `BlockEnded`; per choice `Stopped`; `Reported`
-whenever usage is told (the last one told wins, member by member); `Finished` once and last when the provider said that
-it was done. A stream without `Finished` was cut. `Failed` ends a stream too. Blocks of one choice do not overlap.
+Order: `Started` once and first; then per block `BlockStarted`, its deltas, `BlockEnded`; per choice `Stopped`;
+`Reported` whenever usage is told (the last one told wins, member by member); `Finished` once and last when the
+provider said that it was done. A stream without `Finished` was cut. `Failed` ends a stream too.
+Blocks of one choice do not overlap.
 """
 
 from msgspec import Struct

@@ -68,7 +68,7 @@ STATUS: dict[ErrorKind, int] = {
 
 
 class CallerError(Struct, frozen=True, kw_only=True):
-    """What a caller is told, before a dialect dresses it. `status` may differ from the kind's own (431, a provider's 422).
+    """What a caller is told, before a dialect dresses it. `status` may differ from the kind's own (431, say).
 
     `detail` are plain values for the error body (each attempt of an `upstream_failed`, say); `cause` is the provider's
     fault where exactly one caused it, so that its type and code survive.

@@ -1,4 +1,4 @@
-"""What a caller may say about a call, beside the call itself: body key `waypost`, or headers (the contract lists both)."""
+"""What a caller may say about a call, beside the call itself: body key `waypost`, or headers."""
 
 from msgspec import Struct
 

@@ -22,8 +22,9 @@ class Glance(Struct, frozen=True, kw_only=True):
 
     `max_output` is the caller's own limit on output tokens (per choice), if any. `unbounded_input` says that the input
     can hold more tokens than the body has bytes: media by URL or file id, hosted tools, server-side state.
-    `needs` are capabilities that a target must have: "tools", "images", "documents", "audio", "structured", "reasoning".
-    `options` is the decoded `waypost` member; `task`, `combination_id` come from `metadata` where that has them.
+    `needs` are capabilities that a target must have: "tools", "images", "documents", "audio", "structured",
+    "reasoning". `options` is the decoded `waypost` member; `task`, `combination_id` come from `metadata` where that has
+    them.
     """
 
     model: str
@@ -81,9 +82,9 @@ class Seen(Struct, frozen=True):
     """What one frame of a relayed stream was.
 
     `content`: carries part of the answer (text, reasoning, a tool call, a refusal), so the call is committed once it
-    goes out; a role-only delta, a ping or a `message_start` is not content. `fault`: an error event.
-    `usage`: told in this frame (merge member by member). `finished`: the provider's end mark (`[DONE]`, `message_stop`).
-    `hide`: this frame exists only because usage was asked for on the caller's behalf.
+    goes out; a role-only delta, a ping or a `message_start` is not content. `fault`: an error event. `usage`: told in
+    this frame (merge member by member). `finished`: the provider's end mark (`[DONE]`, `message_stop`). `hide`: this
+    frame exists only because usage was asked for on the caller's behalf.
     """
 
     content: bool = False
@@ -101,7 +102,7 @@ class Watcher(Protocol):
 
 
 class Reader(Protocol):
-    """Frames of a provider's stream → events. A frame gives none, one or many events. Raises UpstreamFault(MALFORMED)."""
+    """Frames of a provider's stream → events. A frame gives any number of them. Raises UpstreamFault(MALFORMED)."""
 
     def feed(self, frame: Frame) -> list[Event]: ...
 

@@ -3,11 +3,11 @@
 from waypost.conversation.faults import WaypostError
 
 
-class JournalUnavailable(WaypostError):  # noqa: N818 - named for what is the case
+class JournalUnavailable(WaypostError):
     """The journal can't be written now, so no call may be accepted: a caller is told `unavailable` (503)."""
 
 
-class JournalOwned(WaypostError):  # noqa: N818
+class JournalOwned(WaypostError):
     """Another process writes this journal. The message names the folder and the remedy."""
 
 

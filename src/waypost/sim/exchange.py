@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 
-class Rejected(Exception):  # noqa: N818 - what happened to the request, in the words of the provider
+class Rejected(Exception):
     """A request that the provider would refuse. `param` and `code` are OpenAI's; `kind` the provider's error type."""
 
     def __init__(

@@ -69,7 +69,7 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     probability: float = 1.0
 
 
-class UnknownFault(ValueError):  # noqa: N818 - named for what was asked for
+class UnknownFault(ValueError):
     """A model's name or a marker asks for a fault that does not exist, or with arguments it does not take."""
 
 

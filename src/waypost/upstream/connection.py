@@ -15,11 +15,11 @@ READ_HIGH_WATER = 64 * 1024
 _COPY_LIMIT = 64 * 1024
 
 
-class DeadlinePassed(WaypostError):  # noqa: N818  named for what happened, as all errors here
+class DeadlinePassed(WaypostError):
     """The call's own deadline passed while a provider was being waited for."""
 
 
-class Stale(Exception):  # noqa: N818  never leaves the pool
+class Stale(Exception):
     """A connection that had been used before turned out to be dead before it gave an answer's first byte."""
 
 
