@@ -67,14 +67,14 @@ class Gateway:
         serving = await self.heard("serving")
         self.address, self.admin = serving["listen"], serving["admin"]
 
-    async def heard(self, event: str, *, after: int = 0) -> dict[str, Any]:
-        """The first event of this name in the log, or the first beyond the `after` first lines."""
+    async def heard(self, *names: str, after: int = 0) -> dict[str, Any]:
+        """The first event of these names in the log, beyond the `after` first lines."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 for told in self.events[after:]:
-                    if told["event"] == event:
+                    if told["event"] in names:
                         return told
-                assert not self.over, f"the gateway ended without saying {event!r}:\n{self.said.decode()}"
+                assert not self.over, f"the gateway ended without saying {names}:\n{self.said.decode()}"
                 waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 self._waiting.append(waiting)
                 await waiting
