@@ -7,7 +7,7 @@ import os
 import signal
 import sqlite3
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ HELP = "start the gateway"
 FAILED = 1
 USAGE = 2
 WATCH_S = 1.0
+SPARE_FILES = 64  # for listeners, the ledger and its journal
 
 Stamp = tuple[int, int]  # when a file was changed (nanoseconds), and its size
 
@@ -59,6 +60,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
         config = load_config(path, os.environ) if path is not None else config_from_environment(os.environ)
         if not config.providers:
             config = await _demo(stack)
+        allow_connections(config.server.max_connections)
         from waypost.app import Waypost
 
         waypost = Waypost(config, os.environ, log)
@@ -80,6 +82,24 @@ async def _serve(arguments: argparse.Namespace) -> int:
             cut = await waypost.stop()
     log("stopped", cut=cut)
     return 0
+
+
+def allow_connections(count: int) -> None:
+    """Raises this process's soft limit on open files to what so many connections need, as far as it may.
+
+    The usual 1024 is for programs that use select(2). Each call takes two: the caller's connection and the provider's.
+    """
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 2 * count + SPARE_FILES
+    wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        # Some systems allow less than they say; what there is must then do.
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _settle_memory() -> None:

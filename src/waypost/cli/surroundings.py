@@ -46,14 +46,14 @@ def clock(now_s: float) -> Finding:
 
 
 def file_descriptors(max_connections: int) -> Finding:
-    """Each call takes two: the caller's connection and the provider's."""
+    """Each call takes two: the caller's connection and the provider's. `serve` uses all that the hard limit allows."""
     import resource
 
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = 2 * max_connections + 64
     if limit == resource.RLIM_INFINITY or limit >= enough:
         return Finding(Level.OK, "file descriptors", "enough for every connection that is allowed")
-    remedy = f"ulimit -n {enough}, or a lower server.max_connections"
+    remedy = f"ulimit -Hn {enough}, or a lower server.max_connections"
     if limit < FEW_DESCRIPTORS:
         return Finding(Level.NOTE, "file descriptors", f"only {limit}: about {limit // 2} calls at once", remedy)
     return Finding(Level.OK, "file descriptors", f"{limit}: about {limit // 2} calls at once")
