@@ -9,6 +9,7 @@ from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ledger.entries import ATTEMPT, START_NS, ended
@@ -179,6 +180,17 @@ def test_budgets_without_a_gateway(ledger: sqlite3.Connection, capsys: pytest.Ca
     assert capsys.readouterr().out.splitlines()[1] == "team-a\tnone\t50\t1.23456789\t-\t-"
 
 
+def test_without_a_file_the_running_gateway_says_which_budgets_there_are(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_ledger(folder / "var" / "waypost.db").close()
+    told = {"name": "demo", "window": "day", "limit_usd": "5", "spent_usd": "0.1", "reserved_usd": "0.2"}
+    status = msgspec.convert({"budgets": [{**told, "resets_at": None}]}, budgets._Status)
+    monkeypatch.setattr(budgets, "running", lambda admin: status.budgets)
+    assert main(["budgets", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {**told, "resets_at": None}
+
+
 def test_a_window_is_the_one_of_now(ledger: sqlite3.Connection) -> None:
     charge(ledger, [("b", 1_767_225_600, 5)])
     config = Config(revision="", budgets=(Budget(name="b", limit=10, window=Window.MONTH),))
@@ -213,9 +225,10 @@ def test_what_is_held_comes_from_the_running_gateway(answer: bytes, held: dict[s
     with HTTPServer(("127.0.0.1", 0), Admin) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
-        assert budgets.reserved(Address("0.0.0.0", server.server_port)) == held
+        live = budgets.running(Address("0.0.0.0", server.server_port))
+        assert budgets.reserved(live) == held
         thread.join()
-    assert budgets.reserved(Address("127.0.0.1", server.server_port)) == {}, "nobody listens there any more"
+    assert budgets.running(Address("127.0.0.1", server.server_port)) == (), "nobody listens there any more"
 
 
 @pytest.mark.parametrize("command", ["calls", "stats", "budgets"])

@@ -82,7 +82,7 @@ def test_the_demonstration_is_a_sound_configuration() -> None:
     providers = {provider.name: provider for provider in config.providers}
     assert providers["sim-openai"].base_url == "http://127.0.0.1:8090/v1"
     assert providers["sim-anthropic"].base_url == "http://127.0.0.1:8090"
-    assert {route.name for route in config.routes} == {"fast", "strong"}
+    assert {route.name for route in config.routes} == {"fast", "strong", "shaky"}
     assert dict(config.tasks)["default"] == "fast"
     assert config.budgets
     assert all(provider.prices for provider in config.providers)

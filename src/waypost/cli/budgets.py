@@ -6,7 +6,7 @@ import sqlite3
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 
 import msgspec
@@ -29,11 +29,16 @@ _STATUS_S = 1.0
 _LONGEST_STATUS = 16 * 1024 * 1024
 _NUMBERS = ("limit $", "spent $", "reserved $")
 _COLUMNS = ("name", "window", *_NUMBERS, "resets at")
+_MEMBERS = ("name", "window", "limit_usd", "spent_usd", "reserved_usd", "resets_at")
 
 
 class _Live(Struct):
     name: str
+    window: str | None = None
+    limit_usd: str | None = None
+    spent_usd: str | None = None
     reserved_usd: str | None = None
+    resets_at: str | None = None
 
 
 class _Status(Struct):
@@ -52,14 +57,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     config = configured(arguments, os.environ)
+    live = running(config.server.admin)
     with reading(config) as ledger:
-        budgets = told_budgets(config, ledger, reserved(config.server.admin), time.time())
+        # Without a file (simulated providers, say) only the gateway that runs knows what its budgets are.
+        if config.path:
+            budgets = told_budgets(config, ledger, reserved(live), time.time())
+        else:
+            budgets = [{member: getattr(each, member) for member in _MEMBERS} for each in live]
     if arguments.json:
         for budget in budgets:
             print(msgspec.json.encode(budget).decode())
     else:
-        members = ("name", "window", "limit_usd", "spent_usd", "reserved_usd", "resets_at")
-        rows = [[budget[member] for member in members] for budget in budgets]
+        rows = [[budget[member] for member in _MEMBERS] for budget in budgets]
         Table(_COLUMNS, sys.stdout, os.environ, right=_NUMBERS).print(rows)
     return 0
 
@@ -84,13 +93,18 @@ def _told(budget: Budget, ledger: sqlite3.Connection, held: str | None, now_s: f
     }
 
 
-def reserved(admin: Address) -> dict[str, str | None]:
-    """What the gateway at this address holds for calls under way, by budget; empty where none answers."""
+def reserved(live: Sequence[_Live]) -> dict[str, str | None]:
+    """What a running gateway holds for calls under way, by budget."""
+    return {budget.name: budget.reserved_usd for budget in live}
+
+
+def running(admin: Address) -> Sequence[_Live]:
+    """The budgets of the gateway at this address; none where none answers."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(admin.host, admin.host)  # noqa: S104 - no binding: a way to ask it
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(f"http://{Address(host, admin.port)}/status", timeout=_STATUS_S) as answer:
             status = msgspec.json.decode(answer.read(_LONGEST_STATUS), type=_Status)
     except (OSError, HTTPException, msgspec.MsgspecError):
-        return {}
-    return {budget.name: budget.reserved_usd for budget in status.budgets}
+        return ()
+    return status.budgets

@@ -7,7 +7,7 @@ providers:
     kind: openai
     base_url: http://{address}/v1
     class: local
-    models: [sim-small, sim-large, sim-reasoner, sim-echo]
+    models: [sim-small, sim-large, sim-reasoner, sim-echo, sim-small~503]
     prices:
       sim-large: {{input: 2.5, output: 10}}
       "*": {{input: 0.25, output: 2}}
@@ -29,12 +29,18 @@ routes:
   strong:
     targets: [{{model: sim-anthropic/sim-sonnet}}]
     fallbacks: [sim-openai/sim-large]
+  # Its first target always fails: what a caller sees of that is x-waypost-attempts: 2.
+  shaky:
+    targets: [sim-openai/sim-small~503]
+    fallbacks: [sim-anthropic/sim-haiku]
 tasks:
   code: strong
   qa: fast
   default: fast
 budgets:
   - {{name: demo, limit_usd: 5, window: day}}
+  # Too little for any call that is tagged budget=tiny: what a 402 looks like.
+  - {{name: tiny, limit_usd: 0.001, window: day, match: {{tag: budget=tiny}}}}
 """
 
 
