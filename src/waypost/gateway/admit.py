@@ -28,10 +28,8 @@ def admit(gateway: Gateway, call: Call) -> Glance:
         raise
     glance = call.dialect.glance(call.exchange.body)
     options = glance.options or NO_OPTIONS
-    for name in headers:
-        if name.startswith("x-waypost-"):
-            options = with_headers(options, headers)
-            break
+    if "x-waypost-" in "\n".join(headers):
+        options = with_headers(options, headers)
     if options is not NO_OPTIONS:
         check(options)
         call.options = options

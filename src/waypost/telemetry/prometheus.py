@@ -23,7 +23,7 @@ def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, 
     total, cumulative = 0, []
     for bound, count in zip((*bounds, float("inf")), counts, strict=True):
         total += count
-        cumulative.append(("+Inf" if bound == float("inf") else repr(bound), float(total)))
+        cumulative.append(("+Inf" if bound == float("inf") else repr(float(bound)), float(total)))
     return cumulative
 
 
