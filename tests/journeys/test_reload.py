@@ -8,8 +8,16 @@ from contextlib import asynccontextmanager, closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
+
+import pytest
 
 from journeys.process import PATIENCE_S, Answer, Caller, Gateway
+from waypost.app import build_gateway
+from waypost.config.errors import SecretError
+from waypost.config.reader import read_config
+from waypost.gateway.gateway import Gateway as Running
+from waypost.governance.pricing import packaged_prices
 from waypost.sim import Fault, FaultKind, Latency, Model, Script, Simulator
 
 CHAT = "/v1/chat/completions"
@@ -216,13 +224,26 @@ async def test_a_new_limit_applies_at_once(tmp_path: Path) -> None:
         assert (await here.ask("new", max_tokens=50)).status == 200
 
 
-async def test_what_reads_well_and_can_not_be_built_touches_nothing(tmp_path: Path) -> None:
+async def test_a_key_that_is_not_there_leaves_everything_as_it_was(tmp_path: Path) -> None:
     async with house(tmp_path, SECOND + budget("10")) as here:
         before = await here.gateway.budgets()
-        unbuildable = "keys: [ {{ name: app, key: 'file:no-such-file' }} ]\n"
-        await here.reload(SECOND + budget("0.01") + unbuildable, "reload_refused")
+        unknown = "keys: [ {{ name: app, key: 'file:no-such-file' }} ]\n"
+        await here.reload(SECOND + budget("0.01") + unknown, "reload_refused")
         assert await here.gateway.budgets() == before
         assert (await here.ask("new", max_tokens=50)).status == 200
+
+
+def test_what_reads_well_and_can_not_be_built_touches_no_limit() -> None:
+    def build(limit: int, environ: dict[str, str], previous: Running | None = None) -> Running:
+        text = f"providers: {{a: {{kind: openai, api_key: '${{KEY}}'}}}}\nbudgets: [{{name: all, limit_usd: {limit}}}]"
+        config = read_config(text, "test", {"KEY": "some-key"})
+        parts: dict[str, Any] = {"upstream": Mock(), "journal": Mock(), "log": Mock(), "prices": packaged_prices()}
+        return build_gateway(config, environ, **parts, previous=previous)
+
+    running = build(10, {"KEY": "some-key"})
+    with pytest.raises(SecretError):
+        build(1, {}, running)  # the variable went away between reading and building
+    assert [allowance.limit for allowance in running.budgets.allowances] == [10_000_000_000]
 
 
 async def test_breakers_outlive_a_reload(tmp_path: Path) -> None:

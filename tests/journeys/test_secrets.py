@@ -226,7 +226,7 @@ async def run_commands(folder: Path, gateway: Gateway, calls: list[str]) -> None
         ["doctor"],
         ["calls", "--limit", "1000"],
         ["calls", "--outcome", "failed"],
-        *(["stats", "--by", by] for by in ("route", "provider", "model", "key", "tag")),
+        *(["stats", "--by", by] for by in ("model", "tag")),
         ["budgets"],
         *(["explain", call] for call in calls),
         ["call", "--address", gateway.address, "--model", "literal/any_401", "Hello"],
@@ -296,7 +296,7 @@ async def test_no_secret_is_said_or_kept(folder: Path) -> None:
             await make_calls(asking)
             check_processes(gateway.process.pid)
             await look_at_read_outs(gateway, {"authorization": f"Bearer {STATS_KEY}"})
-            await run_commands(folder, gateway, asking.calls[:: len(asking.calls) // 6])
+            await run_commands(folder, gateway, asking.calls[:: len(asking.calls) // 3])
             await try_broken_files(folder, gateway, address)
             assert check_folder(folder) >= 4, "database, its log, and a journal"
             await cut_short(asking, gateway)
