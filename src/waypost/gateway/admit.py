@@ -27,6 +27,8 @@ def admit(gateway: Gateway, call: Call) -> Glance:
         gateway.tally.unauthorized += 1
         raise
     glance = call.dialect.glance(call.exchange.body)
+    if glance.combination_id is not None:
+        raise Refused(ErrorKind.BAD_REQUEST, "metadata.combination_id is not served by this release; leave it out.")
     options = glance.options or NO_OPTIONS
     if "x-waypost-" in "\n".join(headers):
         options = with_headers(options, headers)

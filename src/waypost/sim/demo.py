@@ -15,6 +15,7 @@ providers:
     kind: anthropic
     base_url: http://{address}
     class: local
+    count_tokens: true
     models: [sim-haiku, sim-sonnet]
     prices:
       sim-haiku: {{input: 1, output: 5}}
