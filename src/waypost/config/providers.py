@@ -70,7 +70,7 @@ def _facts(
         "region": values.get("region", entry.region if own_address else None),
         "quirks": values.get("quirks", frozenset() if is_imitation else entry.quirks),
         "max_output_field": values.get("max_output_field", None if is_imitation else entry.max_output_field),
-        "count_tokens": values.get("count_tokens", False if is_imitation else entry.count_tokens),
+        "count_tokens": values.get("count_tokens", not foreign and entry.count_tokens),
         "price_source": values.get("price_source", entry.price_source if not is_imitation or foreign else None),
         "capabilities": values.get("capabilities", None if is_imitation else entry.capabilities),
     }

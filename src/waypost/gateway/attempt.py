@@ -153,7 +153,9 @@ def note(
 ) -> None:
     """Adds the attempt to the call's record and tells the breakers what they may know."""
     now = gateway.clock.now()
-    if fault is not None and (call.options.api_key is None or fault.kind not in OF_A_KEY):
+    if call.counting:
+        lane.health.abandon(now)  # what an endpoint for counting does says nothing about the model
+    elif fault is not None and (call.options.api_key is None or fault.kind not in OF_A_KEY):
         lane.health.failed(fault, now, gateway.dice() / (1 << 53))
     elif outcome is Outcome.OK:
         lane.health.succeeded(now, (now - started) * 1e3)
