@@ -34,9 +34,16 @@ def faults() -> str:
         return page(uvloop.run(find_all(Path(folder))))
 
 
+def commands() -> str:
+    from waypost.cli.reference import commands
+
+    return commands()
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "configuration": lambda: reference("configuration"),
     "providers": lambda: reference("providers"),
+    "commands": commands,
     "faults": faults,
 }
 

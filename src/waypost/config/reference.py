@@ -58,8 +58,8 @@ _PROVIDERS = """# Providers
 A provider's `kind` names its entry here. Each is a file of ten to fifteen lines in `src/waypost/upstream/providers/`:
 one that speaks a known protocol is added without Python. Every fact can be overridden in the configuration.
 
-Without a configuration file, a hosted provider is there if one of its key variables is set, a local one if its address
-variable is.
+Without a configuration file, a hosted provider is there if one of its variables for a key is set (and, where the
+address is yours, the one for that), a local one if its address variable is.
 """
 
 _NOTES = """
@@ -94,9 +94,9 @@ def providers() -> str:
     return "".join(
         [
             _PROVIDERS,
-            "\n## Hosted\n\n| kind | vendor | dialect | base URL | key variable | region | quirks |\n",
+            "\n## Hosted\n\n| kind | vendor | dialect | base URL | variables | region | quirks |\n",
             _RULE,
-            *(_entry(entry, entry.api_key_variables) for entry in hosted),
+            *(_entry(entry, (*entry.api_key_variables, *entry.base_url_variables)) for entry in hosted),
             "\n## Local\n\n| kind | server | dialect | base URL | address variable | region | quirks |\n",
             _RULE,
             *(_entry(entry, entry.base_url_variables) for entry in local),
