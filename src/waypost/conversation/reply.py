@@ -25,6 +25,9 @@ class Stop(Struct, frozen=True):
     sequence: str | None = None
 
 
+MOST_TOKENS = 10**12  # no call holds as many: what a provider counts beyond, or below 0, is not known
+
+
 class Usage(Struct, frozen=True, kw_only=True):
     """Tokens by kind, disjoint: their sum is what was processed. None is unknown, never 0.
 

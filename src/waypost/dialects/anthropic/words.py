@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from waypost.conversation.reply import Stop, StopKind, Usage
+from waypost.conversation.reply import MOST_TOKENS, Stop, StopKind, Usage
 
 NAME = "anthropic"
 
@@ -91,18 +91,23 @@ def started_usage(usage: WireUsage) -> WireUsage:
 
 
 def read_usage(usage: WireUsage) -> Usage:
-    output = usage.output_tokens
-    thinking = usage.output_tokens_details.thinking_tokens if usage.output_tokens_details else None
+    """A count that can't be one (negative, absurd) is unknown: it never breaks the answer that it came with."""
+    output = _count(usage.output_tokens)
+    thinking = _count(usage.output_tokens_details.thinking_tokens) if usage.output_tokens_details else None
     if output is not None and thinking is not None:
         output = max(0, output - thinking)
     return Usage(
-        input=usage.input_tokens,
-        cache_read=usage.cache_read_input_tokens,
-        cache_write=usage.cache_creation_input_tokens,
+        input=_count(usage.input_tokens),
+        cache_read=_count(usage.cache_read_input_tokens),
+        cache_write=_count(usage.cache_creation_input_tokens),
         output=output,
         reasoning=thinking,
-        cache_write_1h=usage.cache_creation.ephemeral_1h_input_tokens if usage.cache_creation else None,
+        cache_write_1h=_count(usage.cache_creation.ephemeral_1h_input_tokens) if usage.cache_creation else None,
     )
+
+
+def _count(told: int | None) -> int | None:
+    return told if told is None or 0 <= told <= MOST_TOKENS else None
 
 
 def write_usage(usage: Usage | None) -> dict[str, object]:
