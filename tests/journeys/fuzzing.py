@@ -37,7 +37,7 @@ routes:
 {routes}
 tasks: {{default: o0, qa: a0}}
 keys: [{{name: fuzz, hash: "sha256:{digest}", team: fuzz}}]
-budgets: [{{name: all, limit_usd: 1000000000, window: none}}]
+budgets: [{{name: all, limit_usd: 10000, window: none}}]
 breaker: {{minimum: 1000000, consecutive: 1000000, cooldown_s: 0.001, max_cooldown_s: 0.002}}
 """
 _PROVIDER = """\
@@ -279,7 +279,7 @@ class Yard:
         assert not complaints, complaints
         for budget in self.waypost.gateway.budgets.allowances:
             assert budget.reserved == 0, "a reservation was left open"
-            assert budget.spent <= budget.limit
+            assert 0 <= budget.spent <= budget.limit
             budget.spent = 0  # a provider that tells absurd numbers may use up all of it, which would end the test
         return result
 
@@ -379,4 +379,5 @@ def open_yard(folder: Path, server: str = "") -> Iterator[Yard]:
         yard.loop.run_until_complete(asyncio.sleep(0))
         assert not yard.complaints, list(yard.complaints)
     finally:
+        yard.loop.run_until_complete(asyncio.sleep(0))  # uvloop waits for ever where a failure left handles half closed
         yard.loop.close()
