@@ -47,6 +47,7 @@ class Standing(Struct, frozen=True):
     allowances: tuple[Allowance, ...]
     key_policy: Policy | None
     default_output: int  # tokens held for a call that sets no limit of its own
+    single: bool  # one candidate, without a rate limit of its own
 
 
 class Course(Struct, frozen=True):

@@ -91,6 +91,7 @@ class Gateway:
             self.budgets.match(caller.name, caller.team),
             None if caller.policy == Policy() else caller.policy,
             max(lane.line.provider.default_max_output or DEFAULT_OUTPUT for lane in lanes),
+            len(lanes) == 1 and lanes[0].health.rate is None,
         )
 
     def lanes(self, plan: Plan) -> tuple[Lane, ...]:

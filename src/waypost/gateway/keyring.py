@@ -48,13 +48,18 @@ class Keyring:
         """Raises Refused(UNAUTHORIZED)."""
         if not self._callers:
             return ANYONE
-        key = presented_key(headers)
-        if not key:
-            raise Refused(
-                ErrorKind.UNAUTHORIZED,
-                "No key was sent. Put a Waypost key into 'Authorization: Bearer …' or 'x-api-key'.",
-            )
-        caller = self._callers.get(sha256(key.encode("utf-8", "surrogateescape")).hexdigest())
+        told = headers.get("authorization")
+        key = told[7:] if told is not None and told.startswith("Bearer ") else presented_key(headers)
+        caller = self._callers.get(sha256(key.encode("utf-8", "surrogateescape")).hexdigest()) if key else None
         if caller is None:
-            raise Refused(ErrorKind.UNAUTHORIZED, "This key is not known here. Ask whoever runs this gateway for one.")
+            raise _stranger(key)
         return caller
+
+
+def _stranger(key: str | None) -> Refused:
+    if not key:
+        return Refused(
+            ErrorKind.UNAUTHORIZED,
+            "No key was sent. Put a Waypost key into 'Authorization: Bearer …' or 'x-api-key'.",
+        )
+    return Refused(ErrorKind.UNAUTHORIZED, "This key is not known here. Ask whoever runs this gateway for one.")

@@ -14,7 +14,7 @@ from waypost.ledger.records import Accepted, Charge, Outcome
 from waypost.routing.decision import decide, encode_decision
 from waypost.routing.explain import refusal
 from waypost.routing.facts import Facts
-from waypost.routing.health import observe
+from waypost.routing.health import View, observe
 
 
 def order(gateway: Gateway, call: Call, glance: Glance) -> Course:
@@ -42,14 +42,12 @@ def order(gateway: Gateway, call: Call, glance: Glance) -> Course:
         options.profile,
     )
     now = call.exchange.received_at
-    latency = constraints is not None and constraints.max_latency_ms is not None
+    views: tuple[View, ...] = ()
+    if constraints is not None or not standing.single or not standing.healths[0].is_well:
+        latency = constraints is not None and constraints.max_latency_ms is not None
+        views = observe(standing.healths, now, latency=latency)
     session = options.session
-    decision = decide(
-        plan,
-        facts,
-        observe(standing.healths, now, latency=latency),
-        gateway.dice() if session is None else seed_of(session),
-    )
+    decision = decide(plan, facts, views, gateway.dice() if session is None else seed_of(session))
     timeouts = plan.settings.timeouts
     allowed_s = timeouts.total_s if options.timeout_s is None else min(options.timeout_s, timeouts.total_s)
     course = call.course = Course(glance, plan, decision, standing.lanes, clamp, timeouts, now + allowed_s)

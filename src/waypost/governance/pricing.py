@@ -74,6 +74,12 @@ class PriceSeries(Struct, frozen=True, gc=False):
     context_window: int | None
     prices: tuple[DatedPrice, ...]
 
+    @property
+    def units(self) -> tuple[int, int, int] | None:
+        """(dearest input token, dearest output token, a call) where there is one price for all times and sizes."""
+        price = self.prices[0].price if len(self.prices) == 1 else None
+        return None if price is None or price.tiers else (*_dearest_units(price), price.request)
+
     def at(self, at_s: float) -> Price | None:
         """The price at `at_s` (seconds since 1970): the last active one, else the first."""
         prices = self.prices
@@ -300,9 +306,15 @@ def _dearest_input(price: Price) -> int:
     return max(price.input, price.cache_read, price.cache_write, price.cache_write_1h, price.other_input)
 
 
+def _dearest_units(price: Price) -> tuple[int, int]:
+    return (
+        max(price.input, price.cache_read, price.cache_write, price.cache_write_1h, price.other_input),
+        max(price.output, price.reasoning, price.other_output),
+    )
+
+
 def _dearest(price: Price, input_tokens: int, output_tokens: int) -> int:
-    unit_in = max(price.input, price.cache_read, price.cache_write, price.cache_write_1h, price.other_input)
-    unit_out = max(price.output, price.reasoning, price.other_output)
+    unit_in, unit_out = _dearest_units(price)
     return -(-(input_tokens * unit_in + output_tokens * unit_out) // MILLION) + price.request
 
 

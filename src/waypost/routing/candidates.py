@@ -39,6 +39,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     context_window: int | None = None
     denied: Denial | None = None
     prices: PriceSeries | None = None
+    units: tuple[int, int, int] | None = None  # of `prices`, where they are one price for all times and sizes
 
     def price_at(self, at_s: float) -> Price | None:
         """The price of a call made at `at_s`, seconds since 1970; None: not known."""
@@ -213,6 +214,7 @@ def _candidates(
             context_window=None if series is None else series.context_window,
             denied=denial(policy, Author.OPERATOR, kind, provider.region, provider.name),
             prices=series,
+            units=None if series is None else series.units,
         )
         for offset, name in enumerate(names)
     ]

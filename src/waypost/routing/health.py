@@ -52,7 +52,7 @@ class Health:
 
     @property
     def is_well(self) -> bool:
-        return self.target.closed and self.credential.closed and (self.pair is None or self.pair.closed)
+        return self.target.closed and self.credential.closed and ((pair := self.pair) is None or pair.closed)
 
     def view(self, now_s: float) -> View:
         """Changes nothing."""
