@@ -33,7 +33,7 @@ OPENAI = "openai"
 ANTHROPIC = "anthropic"
 CALL_ID = "x-waypost-call-id"
 HERE = """
-server: {{listen: '127.0.0.1:0', admin: '127.0.0.1:0', drain_s: 5}}
+server: {{listen: '127.0.0.1:0', admin: '127.0.0.1:0', drain_s: 5{more}}}
 store: {{ledger: 'sqlite:///{folder}/waypost.db', state: 'sqlite:///{folder}/state.db'}}
 """
 Row = dict[str, Any]
@@ -131,12 +131,15 @@ async def open_house(
     *,
     script: Script | None = None,
     environ: Mapping[str, str] | None = None,
+    tls: str | None = None,
 ) -> AsyncIterator[House]:
-    """`config` is a waypost.yaml without `server` and `store`; `{address}` in it is the simulator's."""
+    """`config` is a waypost.yaml without `server` and `store`; `{address}` in it is the simulator's. `tls` is that
+    member of `server`.
+    """
     simulator = Simulator(script, seed=SEED)
     async with simulator.serve():
         text = config(simulator) if callable(config) else config.replace("{address}", simulator.address)
-        text += HERE.format(folder=folder)
+        text += HERE.format(folder=folder, more="" if tls is None else f", tls: {tls}")
         logged: list[tuple[str, dict[str, object]]] = []
         waypost, ledger, journal = build(text, environ or {}, lambda event, **values: logged.append((event, values)))
         try:

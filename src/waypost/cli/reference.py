@@ -49,8 +49,9 @@ No key is sent anywhere. Each finding that is not good comes with what to do abo
 What it answers and how it fails: [simulated providers](simulator.md).
 """,
     "call": """\
-Goes, over plain HTTP, through the gateway that runs. Where none does and there is a configuration file, one is started
-for this call, with the configured ledger and budgets.
+Goes through the gateway that runs: the configured one, over TLS if it serves that, or the one at `--address`, over
+plain HTTP. Where none runs and there is a configuration file, one is started for this call, with the configured ledger
+and budgets.
 """,
     "calls": """\
 The filters can be combined. With `--follow`, calls are printed as they end, until it is interrupted.
