@@ -122,7 +122,7 @@ def passage(call: Call, course: Course, lane: Lane) -> Passage:
     asked = course.glance.asked_usage
     if lane.dialect is call.dialect:
         return Relay(call.dialect, hide_usage=not asked)
-    return Translation(lane.dialect, call.dialect, lane.candidate.model, asked)
+    return Translation(lane.dialect, call.dialect, lane.candidate.model, asked, call.started_ns // 1_000_000_000)
 
 
 async def read_refusal(call: Call, lane: Lane, incoming: Incoming) -> None:

@@ -8,7 +8,7 @@ import sys
 from typing import Protocol
 
 from waypost.conversation.blocks import Block, Refusal, Text, Thinking
-from waypost.conversation.events import BlockStarted, Delta, Event, Failed, Finished, Reported
+from waypost.conversation.events import BlockStarted, Delta, Event, Failed, Finished, Reported, Started
 from waypost.conversation.faults import CallerError, Fault, FaultKind
 from waypost.conversation.reply import Usage
 from waypost.dialects.dialect import Dialect, Reader, Watcher, Writer
@@ -128,11 +128,13 @@ class Relay:
 class Translation:
     """Different dialects: frames → events → the caller's frames."""
 
-    __slots__ = ("_bytes", "_reader", "_writer", "content", "fault", "finished", "usage")
+    __slots__ = ("_bytes", "_created", "_reader", "_writer", "content", "fault", "finished", "usage")
 
-    def __init__(self, provider: Dialect, caller: Dialect, model: str, asked_usage: bool) -> None:
+    def __init__(self, provider: Dialect, caller: Dialect, model: str, asked_usage: bool, created: int) -> None:
+        """`created`: Unix seconds of the answer, for a provider that does not tell."""
         self._reader: Reader = provider.reader()
         self._writer: Writer = caller.writer(model, asked_usage)
+        self._created = created
         self._bytes = 0
         self.content = False
         self.finished = False
@@ -170,6 +172,8 @@ class Translation:
             case Failed(fault=fault):
                 self.fault = fault
                 return b""
+            case Started(id=told, model=model, created=None):
+                event = Started(told, model, self._created)
             case Finished():
                 self.finished = True
             case _:

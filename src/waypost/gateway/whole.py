@@ -1,5 +1,7 @@
 """Requests as a candidate's dialect wants them, and whole answers as the caller's dialect wants them."""
 
+import msgspec
+
 from waypost.config.model import DroppedParameters
 from waypost.conversation.faults import ErrorKind, Fault, FaultKind, Refused, UpstreamFault
 from waypost.dialects.dialect import Edits, Shape
@@ -108,6 +110,8 @@ async def answer_whole(gateway: Gateway, call: Call, course: Course, lane: Lane,
     else:
         reply = lane.dialect.read_reply(body)
         call.usage = reply.usage
+        if reply.created is None:  # not every protocol tells; those that do mean the moment of the answer
+            reply = msgspec.structs.replace(reply, created=call.started_ns // 1_000_000_000)
         body = call.dialect.write_reply(reply, lane.candidate.model)
     respond(gateway, call, incoming, body)
 

@@ -10,7 +10,7 @@ from waypost.gateway.gateway import Gateway
 from waypost.gateway.walk import walk
 from waypost.server.listing import list_models
 from waypost.server.status import Status
-from waypost.wire.exchange import Exchange, Handler
+from waypost.wire.exchange import Exchange
 
 JSON = ("content-type", "application/json")
 LATER = {
@@ -88,10 +88,6 @@ class Doors:
         kind = KINDS.get(status, ErrorKind.BAD_REQUEST if status < 500 else ErrorKind.INTERNAL)
         error = CallerError(kind=kind, message=message, status=status)
         return [JSON, ("x-waypost-error", kind)], self._speaker(path, {}).write_fault(error)
-
-
-def handler(doors: Doors) -> Handler:
-    return doors.handle
 
 
 def _wrong_method(method: str, right: str) -> CallerError:
