@@ -10,23 +10,10 @@ from typing import Protocol
 from waypost.conversation.blocks import Block, Refusal, Text, Thinking
 from waypost.conversation.events import BlockStarted, Delta, Event, Failed, Finished, Reported, Started
 from waypost.conversation.faults import CallerError, Fault, FaultKind
+from waypost.conversation.fold import merge_usage
 from waypost.conversation.reply import Usage
 from waypost.dialects.dialect import Dialect, Reader, Watcher, Writer
 from waypost.wire.frames import Frame
-
-
-def merged(before: Usage | None, after: Usage) -> Usage:
-    """Usage told in parts: the last one told wins, member by member."""
-    if before is None:
-        return after
-    return Usage(
-        input=before.input if after.input is None else after.input,
-        cache_read=before.cache_read if after.cache_read is None else after.cache_read,
-        cache_write=before.cache_write if after.cache_write is None else after.cache_write,
-        output=before.output if after.output is None else after.output,
-        reasoning=before.reasoning if after.reasoning is None else after.reasoning,
-        cache_write_1h=before.cache_write_1h if after.cache_write_1h is None else after.cache_write_1h,
-    )
 
 
 class Passage(Protocol):
@@ -101,7 +88,7 @@ class Relay:
                 if size < self._least:
                     self._least = size
             if seen.usage is not None:
-                self.usage = merged(self.usage, seen.usage)
+                self.usage = merge_usage(self.usage, seen.usage)
             if seen.stop is not None:
                 self._stopped = True
             if seen.finished:
@@ -168,7 +155,7 @@ class Translation:
             case BlockStarted(block=block):
                 self.content = self.content or _is_content(block)
             case Reported(usage=usage):
-                self.usage = merged(self.usage, usage)
+                self.usage = merge_usage(self.usage, usage)
             case Failed(fault=fault):
                 self.fault = fault
                 return b""
