@@ -404,6 +404,20 @@ async def test_a_callers_own_key_benches_nobody_elses(tmp_path: Path, provider: 
         assert house_key in (house.received.header("authorization"), house.received.header("x-api-key"))
 
 
+async def test_a_callers_own_key_is_not_held_back_by_ours(tmp_path: Path) -> None:
+    """The house's credential rests after a refusal; that says nothing about anybody else's, and neither heals it."""
+    own = {"x-waypost-provider-key": "sk-not-so-good-1"}
+    async with open_house(PROVIDERS, tmp_path) as house, house.client(OPENAI) as client:
+        await failure(client, OPENAI, "openai/m~401")
+        gateway = house.waypost.gateway
+        (lane,) = gateway.lanes(gateway.tables.find("openai/sim-small", None).plan)
+        assert not lane.health.is_well
+        raw = await create(client, OPENAI, raw=True)(**request(OPENAI, "openai/sim-small"), extra_headers=own)
+        assert raw.headers["x-waypost-attempts"] == "1"
+        assert house.received.header("authorization") == "Bearer sk-not-so-good-1"
+        assert not lane.health.is_well
+
+
 async def test_a_key_of_ones_own_goes_to_one_provider(house: House, clients: dict[str, Any]) -> None:
     before = house.simulator.received_count
     error = await failure(clients[OPENAI], OPENAI, "fast", extra_headers={"x-waypost-provider-key": "sk-mine-1234"})

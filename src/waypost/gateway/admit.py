@@ -29,6 +29,8 @@ def admit(gateway: Gateway, call: Call) -> Glance:
     glance = call.dialect.glance(call.exchange.body)
     if glance.combination_id is not None:
         raise Refused(ErrorKind.BAD_REQUEST, "metadata.combination_id is not served by this release; leave it out.")
+    if glance.task is not None and len(glance.task) > LONGEST_LABEL:
+        raise Refused(ErrorKind.BAD_REQUEST, f"metadata.task is longer than {LONGEST_LABEL} characters.")
     options = glance.options or NO_OPTIONS
     if "x-waypost-" in "\n".join(headers):
         options = with_headers(options, headers)

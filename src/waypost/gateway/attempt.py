@@ -21,16 +21,6 @@ from waypost.routing.faults import consequence, worth_trying_after_overflow
 from waypost.upstream.pool import DeadlinePassed
 
 MOST_ERROR_BYTES = 256 * 1024
-# What a caller's own key can be the cause of: it must not bench the house's credential, or a target, for everybody.
-OF_A_KEY = frozenset(
-    {
-        FaultKind.UNAUTHORIZED,
-        FaultKind.FORBIDDEN,
-        FaultKind.QUOTA_EXHAUSTED,
-        FaultKind.RATE_LIMITED,
-        FaultKind.MODEL_NOT_FOUND,
-    }
-)
 
 
 class ProviderRefusal(UpstreamFault):
@@ -58,7 +48,10 @@ async def attempt_all(gateway: Gateway, call: Call, course: Course) -> None:
         window = lane.candidate.context_window
         if overflowed and not worth_trying_after_overflow(window, max(overflowed)):
             continue
-        if not lane.health.admit(gateway.clock.now(), last_resort=course.decision.last_resort):
+        own_key = call.options.api_key is not None
+        if own_key and any(each.model == lane.candidate.model for each in call.attempts):
+            continue  # another of our logins would be tried with the same key
+        if not own_key and not lane.health.admit(gateway.clock.now(), last_resort=course.decision.last_resort):
             continue
         try:
             await attempt(gateway, call, course, lane)
@@ -153,9 +146,11 @@ def note(
 ) -> None:
     """Adds the attempt to the call's record and tells the breakers what they may know."""
     now = gateway.clock.now()
-    if call.counting:
+    if call.options.api_key is not None:
+        pass  # it asked no breaker and took no probe: what a caller's own key meets is nobody else's
+    elif call.counting:
         lane.health.abandon(now)  # what an endpoint for counting does says nothing about the model
-    elif fault is not None and (call.options.api_key is None or fault.kind not in OF_A_KEY):
+    elif fault is not None:
         lane.health.failed(fault, now, gateway.dice() / (1 << 53))
     elif outcome is Outcome.OK:
         lane.health.succeeded(now, (now - started) * 1e3)

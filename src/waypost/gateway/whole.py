@@ -57,11 +57,22 @@ def edited_body(call: Call, course: Course, lane: Lane) -> bytes:
     edits = Edits(
         model=lane.candidate.model,
         want_usage=glance.stream and not glance.asked_usage and NO_STREAM_OPTIONS not in lane.line.provider.quirks,
-        max_output=course.clamp.max_output,
+        max_output=output_limit(call, course, lane),
         max_output_field=lane.line.provider.max_output_field,
         remove_options=glance.options is not None,
     )
     return call.dialect.edit(call.exchange.body, glance, edits)
+
+
+def output_limit(call: Call, course: Course, lane: Lane) -> int | None:
+    """The limit that the body must be given, if any, in the provider's own field.
+
+    A provider that knows only `max_tokens` overlooks a caller's `max_completion_tokens`; money was held for that limit.
+    """
+    limit = course.clamp.max_output
+    if limit is None and call.reservation is not None and lane.line.provider.max_output_field == "max_tokens":
+        return course.glance.max_output
+    return limit
 
 
 def translated_body(call: Call, course: Course, lane: Lane) -> bytes:
