@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from waypost.conversation.faults import Refused
 from waypost.dialects.json_edit import (
+    MOST_MEMBERS,
     check_unique,
     decode,
     edit_members,
@@ -194,3 +195,11 @@ def test_nonsense_never_breaks_the_surgeon(body: bytes) -> None:
 def test_depth_costs_nothing() -> None:
     body = b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b',"b":1}'
     assert edit_members(body, {"b": b"2"}).endswith(b',"b":2}')
+
+
+def test_more_members_than_any_protocol_has_are_refused_before_they_are_walked() -> None:
+    """Spans are found one by one, and a caller could keep everybody else waiting with millions of them."""
+    most = b",".join([b'"a":1'] * MOST_MEMBERS)
+    assert len(members(b"{" + most + b"}")) == MOST_MEMBERS
+    with pytest.raises(Refused, match="more than 4096 members"):
+        members(b"{" + most + b',"a":1}')

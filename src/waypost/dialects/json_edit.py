@@ -14,6 +14,8 @@ from waypost.conversation.faults import ErrorKind, Refused
 
 T = TypeVar("T")
 
+MOST_MEMBERS = 4096  # of one object: finding their spans takes a microsecond each, in which nobody else is served
+
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\n\r]*")
@@ -76,6 +78,8 @@ def members(body: bytes) -> list[Member]:
             refuse(f"the body is not valid JSON (byte {colon})")
         value = _skip_space(body, colon + 1)
         end = value_end(body, value)
+        if len(found) == MOST_MEMBERS:
+            refuse(f"the body has an object of more than {MOST_MEMBERS} members where parameters are")
         found.append(Member(_spelt(key.group()), place, value, end))
         place = _skip_space(body, end)
         if body[place : place + 1] == b"}":

@@ -51,6 +51,8 @@ class Tables:
         A task type that is not in the table takes `default` and is marked as a misfit; where there is no default, the
         model name decides. Raises Refused(UNKNOWN_MODEL), with near names or the providers among which it is ambiguous.
         """
+        if len(model) > _LONGEST_NAME:  # also where a task decides: what was found is kept by this name
+            raise _unknown(model[:_LONGEST_NAME], "")
         misfit = False
         if task is not None and self._tasks:
             found = self._tasks.get(task)
@@ -81,8 +83,8 @@ class Tables:
     def _by_name(self, model: str) -> Found:
         if model in ANY and DEFAULT_TASK in self._tasks:
             return self._tasks[DEFAULT_TASK]
-        if not model or len(model) > _LONGEST_NAME:
-            raise _unknown(model[:_LONGEST_NAME], "")
+        if not model:
+            raise _unknown(model, "")
         reference = self._reference(model)
         settings = Route(name=model, targets=(reference,))
         if len(self._direct) >= _MOST_DIRECT:

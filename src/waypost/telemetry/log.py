@@ -20,8 +20,15 @@ class Log:
             line = msgspec.json.encode({"at": moment, "event": event, **values}).decode()
         else:
             told = " ".join(f"{name}={value}" for name, value in values.items() if value is not None)
-            line = f"{moment} {event} {told}".rstrip()
+            line = one_line(f"{moment} {event} {told}".rstrip())
         try:
             print(line, file=self._stream, flush=True)
         except (OSError, ValueError):
             return  # a log that can't be written is no reason to fail a call
+
+
+def one_line(text: str) -> str:
+    """`text` with what could start a line of its own, or steer a terminal, written as an escape: callers name tasks."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

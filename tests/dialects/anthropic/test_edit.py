@@ -115,6 +115,10 @@ REFUSED: list[tuple[bytes, str]] = [
     (body(tools={"a": 1}), "`tools`"),
     (body()[:-1] + b',"model":"other"}', "`model` is given twice"),
     (body()[:-1] + b',"max_tokens":99999}', "`max_tokens` is given twice"),
+    (
+        body(mcp_servers=[{"type": "url", "url": "https://e"}])[:-1] + b',"mcp_servers":[]}',
+        "`mcp_servers` is given twice",
+    ),
     (body()[:-1] + b',"messages":[{"role":"user","content":"twice"}]}', "`messages` is given twice"),
     (body(system="x" * 5000)[:-1] + b',"mod\\u0065l":"other"}', "`model` is given twice"),
 ]

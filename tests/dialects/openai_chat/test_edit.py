@@ -149,6 +149,16 @@ EDITED = [
         Edits(model="m", max_output=9, max_output_field="max_completion_tokens"),
         '{{"max_completion_tokens":5,{m}}}',
     ),
+    (
+        ',"max_tokens":3,"max_completion_tokens":9',
+        Edits(model="m", max_output=9, max_output_field="max_tokens"),
+        '{{{m},"max_tokens":3,"max_completion_tokens":9}}',
+    ),
+    (
+        ',"max_tokens":null,"max_completion_tokens":9',
+        Edits(model="m", max_output=9, max_output_field="max_tokens"),
+        '{{{m},"max_tokens":9}}',
+    ),
     (',"waypost":{"task":"qa"}', Edits(model="m", remove_options=True), "{{{m}}}"),
     (',"x":{"waypost":1}', Edits(model="m", remove_options=True), '{{{m},"x":{{"waypost":1}}}}'),
 ]

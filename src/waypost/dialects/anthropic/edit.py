@@ -92,7 +92,10 @@ _METADATA = msgspec.json.Decoder(_WithMetadata)
 _NONE: frozenset[str] = frozenset()
 _TOOLS = frozenset(("tools",))
 # Which of two a provider would obey can't be known, and money, policy or routing hangs on each of these.
-_ACTED_ON = unique_members("model", "messages", "max_tokens", "stream", "tools", "metadata", "waypost")
+_ACTED_ON = unique_members(
+    *("model", "messages", "max_tokens", "stream", "tools", "metadata", "waypost"),
+    *("mcp_servers", "container", "thread"),
+)
 _UNBOUNDED = "unbounded"
 _ONLY_UNBOUNDED = frozenset((_UNBOUNDED,))
 _DEEPEST = 4  # a document made of content within a tool result within a message

@@ -262,7 +262,10 @@ def _limited(
         if limit == glance.max_output:
             return body
         return replace_value(body, used[0], b"%d" % glance.max_output, value)
-    used = [field for field in used if member_of(body, field) is not None]
+    there = {field: member for field in used if (member := member_of(body, field)) is not None}
+    used = list(there)
+    if wanted in there and limit == glance.max_output and body[there[wanted].value : there[wanted].end] != _NULL:
+        return body  # it has one in the field that it obeys, and the larger of the two is allowed
     kept = [wanted] if wanted is not None else used or ["max_tokens"]
     changes.update((field, None) for field in used if field not in kept)
     changes.update((field, value) for field in kept)

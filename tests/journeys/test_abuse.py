@@ -1,0 +1,107 @@
+"""What a caller might try in order to get more than it was given: another's route, a longer answer, the memory."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+import pytest_asyncio
+
+from journeys.harness import House, open_house
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+KEY, LIMITED = "wp-any-route-key", "wp-one-route-key"
+LONGEST = 256
+
+
+def digest_of(key: str) -> str:
+    return "sha256:" + hashlib.sha256(key.encode()).hexdigest()
+
+
+CONFIG = f"""
+providers:
+  modern:
+    {{kind: openai, base_url: 'http://{{address}}/v1', api_key: sk-of-the-house,
+     prices: {{'*': {{input: 1, output: 2}}}}}}
+  older:
+    {{kind: deepseek, base_url: 'http://{{address}}/v1', api_key: sk-of-the-house,
+     prices: {{'*': {{input: 1, output: 2}}}}}}
+routes:
+  cheap: {{targets: [modern/sim-small]}}
+  strong: {{targets: [modern/sim-echo]}}
+  older: {{targets: [older/sim-small]}}
+tasks: {{code: strong, summary: cheap, default: cheap}}
+keys:
+  - {{name: any, hash: '{digest_of(KEY)}', team: a}}
+  - {{name: limited, hash: '{digest_of(LIMITED)}', routes: [cheap]}}
+budgets: [{{name: team, limit_usd: 10, window: none, match: {{team: a}}}}]
+"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with open_house(CONFIG, tmp_path_factory.mktemp("abuse")) as house:
+        yield house
+
+
+async def post(house: House, key: str, **members: Any) -> httpx2.Response:
+    body = {"messages": [{"role": "user", "content": "Hello"}], **members}
+    async with httpx2.AsyncClient(base_url=house.base) as client:
+        return await client.post("/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"})
+
+
+@pytest.mark.parametrize(
+    ("members", "status"),
+    [
+        ({"model": "cheap"}, 200),
+        ({"model": "cheap", "waypost": {"task": "summary"}}, 200),
+        ({"model": "gpt-4o", "waypost": {"task": "summary"}}, 200),
+        ({"model": "cheap", "waypost": {"task": "code"}}, 403),
+        ({"model": "cheap", "metadata": {"task": "code"}}, 403),
+        ({"model": "strong", "waypost": {"task": "unheard-of"}}, 200),
+    ],
+)
+async def test_a_task_leads_no_key_beyond_its_routes(house: House, members: dict[str, Any], status: int) -> None:
+    before = house.simulator.received_count
+    answer = await post(house, LIMITED, **members)
+    assert answer.status_code == status
+    assert house.simulator.received_count - before == (status == 200)
+    if status == 200:
+        assert answer.headers["x-waypost-route"] == "cheap"
+    else:
+        assert answer.headers["x-waypost-error"] == "policy_denied"
+
+
+@pytest.mark.parametrize(
+    ("members", "status", "kind"),
+    [
+        ({"model": "x" * (LONGEST + 1), "waypost": {"task": "code"}}, 404, "unknown_model"),
+        ({"model": "cheap", "metadata": {"task": "x" * (LONGEST + 1)}}, 400, "bad_request"),
+    ],
+)
+async def test_no_name_is_too_long_to_be_kept(house: House, members: dict[str, Any], status: int, kind: str) -> None:
+    """What a call's names lead to is remembered under them."""
+    answer = await post(house, KEY, **members)
+    assert (answer.status_code, answer.headers["x-waypost-error"]) == (status, kind)
+    assert len(answer.content) < 1024
+
+
+@pytest.mark.parametrize(
+    ("model", "limits", "sent"),
+    [
+        ("older", {"max_completion_tokens": 7}, {"max_tokens": 7}),
+        ("older", {"max_completion_tokens": 7, "max_tokens": None}, {"max_tokens": 7}),
+        ("older", {"max_tokens": 7}, {"max_tokens": 7}),
+        ("cheap", {"max_completion_tokens": 7}, {"max_completion_tokens": 7}),
+        ("cheap", {"max_tokens": 7}, {"max_tokens": 7}),
+    ],
+)
+async def test_a_limit_that_money_was_held_for_is_sent_as_the_provider_obeys_it(
+    house: House, model: str, limits: dict[str, Any], sent: dict[str, int]
+) -> None:
+    answer = await post(house, KEY, model=model, **limits)
+    assert answer.status_code == 200
+    received = json.loads(house.received.body)
+    assert {name: value for name, value in received.items() if name.startswith("max_")} == sent
