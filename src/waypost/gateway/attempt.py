@@ -99,6 +99,7 @@ async def attempt(gateway: Gateway, call: Call, course: Course, lane: Lane) -> N
         outcome, fault = call.outcome or Outcome.OK, call.fault
     except UpstreamFault as failure:
         failure.fault = without_secrets(call, failure.fault)
+        call.said += (failure.fault.message,)
         outcome, fault = Outcome.FAILED, failure.fault
         raise
     except DeadlinePassed:
@@ -184,10 +185,11 @@ def give_up(gateway: Gateway, call: Call, course: Course, last: tuple[Lane, Upst
     now = gateway.clock.now()
     waits = [wait for each in course.lanes if (wait := each.health.view(now).wait_s) is not None]
     soonest = min(waits) if waits and len(waits) == len(course.lanes) else None
-    tried = ", ".join(f"{each.provider}/{each.model} ({each.error or each.outcome})" for each in call.attempts)
+    told = list(zip(call.attempts, call.said, strict=False))
+    tried = "; ".join(f"{each.provider}/{each.model} ({each.error or each.outcome}): {said}" for each, said in told)
     raise Refused(
         ErrorKind.UPSTREAM_FAILED,
-        f"Every candidate failed: {tried}." if tried else "Every candidate is resting after failures; none was called.",
+        f"Every candidate failed: {tried}" if tried else "Every candidate is resting after failures; none was called.",
         retry_after_s=soonest,
         detail={
             "attempts": [
@@ -197,8 +199,9 @@ def give_up(gateway: Gateway, call: Call, course: Course, last: tuple[Lane, Upst
                     "profile": each.profile,
                     "error": each.error or each.outcome.value,
                     "status": each.status,
+                    "message": said,
                 }
-                for each in call.attempts
+                for each, said in told
             ],
             "retry_after_s": soonest,
         },

@@ -87,6 +87,7 @@ class Call(Struct):
     request: Request | None = None  # the neutral form, once a translation asked for it
     tries: int = 0  # attempts begun; those that ended are in `attempts`
     attempts: tuple[Attempt, ...] = ()
+    said: tuple[str, ...] = ()  # what the provider said of each failed attempt, without secrets
     lane: "Lane | None" = None  # that of the last attempt
     line: Line | None = None  # what the last attempt dialled; holds secrets
     committed: bool = False

@@ -8,6 +8,17 @@ from waypost.routing.candidates import Candidate
 Headers = tuple[tuple[str, str], ...]
 
 LONGEST_SHOWN = 256
+USUAL_TYPES = frozenset(
+    {
+        "application/json",
+        "application/octet-stream",
+        "application/xml",
+        "text/event-stream",
+        "text/html",
+        "text/plain",
+        "text/xml",
+    }
+)
 # A provider's headers that its SDK reads or that help its support: request ids, limits, and when to come back.
 PASSED_PREFIXES = (
     "x-ratelimit-",
@@ -28,6 +39,12 @@ def names_of(route: str | None, candidate: Candidate | None = None) -> Headers:
         ("x-waypost-model", "" if candidate is None else showable(candidate.model)),
         ("x-waypost-cache", "off"),
     )
+
+
+def media_type(told: str) -> str:
+    """A provider's content type as we repeat it: the usual ones only, since a header can hold whatever was sent."""
+    usual = told.partition(";")[0].strip().lower()
+    return usual if usual in USUAL_TYPES else "of an unusual type"
 
 
 def passed_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from waypost.config.model import Timeouts
 from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind, UpstreamFault
 from waypost.gateway.answer import answer_headers
 from waypost.gateway.call import Call
-from waypost.gateway.headers import passed_headers
+from waypost.gateway.headers import media_type, passed_headers
 from waypost.gateway.interfaces import Clock, Incoming
 from waypost.gateway.passage import Passage
 from waypost.ledger.records import Outcome
@@ -101,7 +101,9 @@ def told_by_type(fault: Fault, incoming: Incoming) -> Fault:
     kind = incoming.headers.get("content-type", "")
     if fault.kind is not FaultKind.TRUNCATED or "event-stream" in kind:
         return fault
-    return Fault(kind=FaultKind.MALFORMED, status=incoming.status, message=f"the answer is {kind[:80]!r}, not a stream")
+    return Fault(
+        kind=FaultKind.MALFORMED, status=incoming.status, message=f"the answer is {media_type(kind)}, not a stream"
+    )
 
 
 async def receive(call: Call, incoming: Incoming, clock: Clock, silence_s: float) -> bytes:

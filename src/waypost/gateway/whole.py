@@ -8,7 +8,7 @@ from waypost.dialects.dialect import Edits, Shape
 from waypost.gateway.answer import answer_headers, cost_header
 from waypost.gateway.call import Call, Course
 from waypost.gateway.gateway import Gateway, Lane
-from waypost.gateway.headers import passed_headers
+from waypost.gateway.headers import media_type, passed_headers
 from waypost.gateway.interfaces import Incoming
 from waypost.gateway.passage import BYTES_A_TOKEN
 from waypost.gateway.settlement import settle
@@ -149,5 +149,5 @@ def require_json(incoming: Incoming) -> None:
     kind = incoming.headers.get("content-type", "application/json")
     if "json" not in kind:
         raise UpstreamFault(
-            Fault(kind=FaultKind.MALFORMED, status=200, message=f"the answer is {kind[:80]!r}, not JSON")
+            Fault(kind=FaultKind.MALFORMED, status=200, message=f"the answer is {media_type(kind)}, not JSON")
         )
