@@ -78,6 +78,30 @@ def test_a_stream_that_breaks_off_is_a_failure(capsys: pytest.CaptureFixture[str
     assert told.out.startswith('{"choices"' if as_json else "Hel")
 
 
+@pytest.mark.parametrize(
+    ("last", "code"),
+    [
+        (b"", 1),
+        (b'data: {"choices":[{"delta":{},"finish_reason":null}]}\n\n', 1),
+        (b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n', 0),
+        (b"data: [DONE]\n\n", 0),
+    ],
+)
+def test_a_stream_that_just_ends_is_a_failure(capsys: pytest.CaptureFixture[str], last: bytes, code: int) -> None:
+    """As it does where the gateway itself is killed: nobody is left to say so."""
+    answer: Any = io.BytesIO(b'data: {"choices":[{"delta":{"content":"Hel"}}]}\n\n' + last)
+    assert print_stream(answer, as_json=False) == code
+    told = capsys.readouterr()
+    assert (told.out, "broke off" in told.err) == ("Hel\n", code == 1)
+
+
+async def test_a_key_that_no_header_can_carry_is_not_quoted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert await call("Hello", "--address", "127.0.0.1:1", "--key", "wp-my-key\n") == 2
+    told = capsys.readouterr()
+    assert "line break" in told.err
+    assert "wp-my-key" not in told.out + told.err
+
+
 async def test_without_a_gateway_one_is_started_for_the_call(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,6 +51,9 @@ def build_parser(named: str | None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script. Exit codes: 0, 1 (it failed), 2 (usage or configuration)."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if not all(map(_is_text, words)):
+        print("waypost: an argument is not UTF-8 text", file=sys.stderr)
+        return USAGE
     named = next((word for word in words if word in COMMANDS), None)
     arguments = build_parser(named).parse_args(words)
     try:
@@ -61,3 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`waypost calls | head`): that is not a failure of ours.
         sys.stderr.close()
         return 0
+
+
+def _is_text(word: str) -> bool:
+    """False for bytes that Python could not decode: it smuggles them through as lone surrogates."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

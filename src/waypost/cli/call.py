@@ -50,6 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return USAGE
+    if arguments.key and not (arguments.key.isascii() and arguments.key.isprintable()):
+        print("waypost call: the key holds a character that no header can carry, a line break perhaps", file=sys.stderr)
+        return USAGE
     server = (config or Config(revision="")).server
     address = arguments.address or str(
         Address(SOMEWHERE.get(server.listen.host, server.listen.host), server.listen.port)
@@ -159,16 +162,19 @@ def told_of(answer: http.client.HTTPResponse) -> str:
 
 
 def print_stream(answer: http.client.HTTPResponse, *, as_json: bool) -> int:
-    """Each chunk as it comes; an error event ends it with exit code 1."""
+    """Each chunk as it comes; an error event, or an end without a word of it, ends it with exit code 1."""
+    whole = False
     while line := answer.readline():
         if not line.startswith(b"data:"):
             continue
         data = line[5:].strip()
         if data == b"[DONE]":
+            whole = True
             break
         if as_json:
             print(data.decode(), flush=True)
         chunk = msgspec.json.decode(data)
+        whole = whole or any(choice.get("finish_reason") for choice in chunk.get("choices") or ())
         if "error" in chunk:
             print(f"\nwaypost call: {chunk['error'].get('message')}", file=sys.stderr)
             return FAILED
@@ -177,4 +183,7 @@ def print_stream(answer: http.client.HTTPResponse, *, as_json: bool) -> int:
             print(text, end="", flush=True)
     if not as_json:
         print()
+    if not whole:
+        print("waypost call: the answer broke off", file=sys.stderr)
+        return FAILED
     return 0

@@ -17,6 +17,7 @@ NAME = "calls"
 HELP = "read the call log"
 
 POLL_S = 0.3
+MOST_CALLS = 1_000_000_000
 _RIGHT = ("tokens", "cost $", "first ms", "total ms")
 _COLUMNS = ("time", "id", "key", "route", "served by", "outcome", "error", "attempts", *_RIGHT)
 _COLOURS = {"ok": "green", "refused": "yellow", "cancelled": "yellow"} | dict.fromkeys(
@@ -99,6 +100,6 @@ def _rounded(milliseconds: object) -> str | None:
 
 def _count(text: str) -> int:
     number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
+    if not 1 <= number <= MOST_CALLS:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {MOST_CALLS}")
     return number
