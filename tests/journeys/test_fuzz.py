@@ -351,6 +351,7 @@ def test_any_whole_answer_of_a_provider(yard: Yard, batch: list[Told]) -> None:
 
 
 ENDS = {OPENAI_PATH: b"[DONE]", ANTHROPIC_PATH: b"message_stop"}
+CHUNK_SIZE = re.compile(rb"\r\n[0-9a-f]+\r\n")  # what stands between two parts of a stream
 STOPPED = re.compile(rb'\[DONE\]|message_stop|"finish_reason"\s*:\s*"')
 
 
@@ -362,7 +363,7 @@ def test_any_stream_of_a_provider(yard: Yard, batch: list[Told]) -> None:
         if answer.status != 200:
             continue
         if ENDS[told.path] in answer.body:
-            assert STOPPED.search(told.script.sent.replace(b"\r\n", b"")), "an end that nobody told"
+            assert STOPPED.search(CHUNK_SIZE.sub(b"", told.script.sent)), "an end that nobody told"
         else:
             assert b'"error"' in answer.body or STOPPED.search(answer.body), "an end without a word"
 
@@ -401,7 +402,8 @@ def test_memory_is_flat(yard: Yard) -> None:
 
     tracemalloc.start()
     try:
-        kept = [round_of_calls() for _ in range(5)]
+        kept = [round_of_calls() for _ in range(6)]
     finally:
         tracemalloc.stop()
-    assert kept[-1] - kept[1] < FEW_FLAT_BYTES, kept
+    # The least of some rounds: a batch of rows on its way to the database may be in memory at any one moment.
+    assert min(kept[3:]) - min(kept[:3]) < FEW_FLAT_BYTES, kept
