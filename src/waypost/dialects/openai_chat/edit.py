@@ -53,6 +53,9 @@ class _Rare(Struct, gc=False):
     thinking: Raw | UnsetType = UNSET
     web_search_options: Raw | UnsetType = UNSET
     plugins: Raw | UnsetType = UNSET
+    search_parameters: Raw | UnsetType = UNSET
+    enable_search: Raw | UnsetType = UNSET
+    data_sources: Raw | UnsetType = UNSET
     modalities: Raw | UnsetType = UNSET
 
 
@@ -192,9 +195,18 @@ def _rare_needs(seen: _Rare, parts: frozenset[str], unbounded: bool) -> tuple[fr
             needs.add("structured")
     if _thinks(seen):
         needs.add("reasoning")
-    if seen.web_search_options is not UNSET or seen.plugins is not UNSET:
-        unbounded = True
-    return frozenset(needs), unbounded
+    return frozenset(needs), unbounded or _searches(seen)
+
+
+def _searches(seen: _Rare) -> bool:
+    """Whether the provider is asked to add what it finds to the input: OpenAI, OpenRouter, xAI, Qwen, Azure."""
+    return any(
+        asked is not UNSET
+        for asked in (
+            *(seen.web_search_options, seen.plugins, seen.search_parameters),
+            *(seen.enable_search, seen.data_sources),
+        )
+    )
 
 
 def _part_needs(messages: Raw) -> tuple[frozenset[str], bool]:
