@@ -265,6 +265,6 @@ def _changed_data(draw: st.DrawFn, frame: bytes) -> bytes:
     head, _, data = frame.partition(b"data: ")
     try:
         value = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):  # it has been changed before
         return draw(changed_bytes(frame))
     return head + b"data: " + to_bytes(draw(changed_values(value))) + b"\n\n"
