@@ -105,3 +105,22 @@ async def test_a_limit_that_money_was_held_for_is_sent_as_the_provider_obeys_it(
     assert answer.status_code == 200
     received = json.loads(house.received.body)
     assert {name: value for name, value in received.items() if name.startswith("max_")} == sent
+
+
+@pytest.mark.parametrize("key", [KEY, LIMITED])
+@pytest.mark.parametrize(
+    ("path", "members"),
+    [
+        ("/v1/chat/completions", '"max_tokens":{huge}'),
+        ("/v1/chat/completions", '"max_completion_tokens":{huge}'),
+        ("/v1/chat/completions", '"n":{huge},"max_tokens":{huge}'),
+        ("/v1/messages", '"max_tokens":{huge}'),
+    ],
+)
+async def test_a_number_that_no_record_can_hold_is_refused(house: House, key: str, path: str, members: str) -> None:
+    """Python writes no number of more than 4300 digits, and a bound is a product: the call's row could not be written."""
+    body = '{"model":"cheap","messages":[{"role":"user","content":"Hello"}],%s}' % members.format(huge="9" * 4300)
+    async with httpx2.AsyncClient(base_url=house.base) as client:
+        answer = await client.post(path, content=body.encode(), headers={"x-api-key": key})
+    assert (answer.status_code, answer.headers["x-waypost-error"]) == (400, "bad_request")
+    assert (await house.row(answer.headers["x-waypost-call-id"]))["outcome"] == "refused"

@@ -15,6 +15,7 @@ from waypost.dialects.anthropic.wire_json import decode as decode_reply
 from waypost.dialects.anthropic.words import WireUsage, read_stop, read_usage
 from waypost.dialects.dialect import Edits, Glance, ReplyGlance
 from waypost.dialects.json_edit import (
+    MOST_ASKED,
     check_unique,
     decode,
     edit_members,
@@ -110,6 +111,8 @@ def glance(body: bytes) -> Glance:
     limit = seen.max_tokens
     if limit is not None and limit < 0:
         refuse("`max_tokens` is negative")
+    if limit is not None and limit > MOST_ASKED:
+        refuse(f"`max_tokens` is above {MOST_ASKED}")
     large = len(body) > _LARGE and seen.messages
     check_unique(without(body, bytes(seen.messages), b'"messages"') if large else body, body, _ACTED_ON)
     needs = _TOOLS if seen.tools else _NONE

@@ -12,6 +12,7 @@ from msgspec.json import Decoder
 from waypost.conversation.options import CallOptions
 from waypost.dialects.dialect import Edits, Glance
 from waypost.dialects.json_edit import (
+    MOST_ASKED,
     check_unique,
     decode,
     edit_members,
@@ -23,7 +24,7 @@ from waypost.dialects.json_edit import (
     without,
 )
 
-Limit = Annotated[int, Meta(ge=1)]
+Limit = Annotated[int, Meta(ge=1, le=MOST_ASKED)]
 
 LIMIT_FIELDS = ("max_completion_tokens", "max_tokens")
 
