@@ -393,7 +393,7 @@ def test_memory_is_flat(yard: Yard) -> None:
     batches = list(zip(*(calls(slot) for slot in range(AT_ONCE)), strict=True))
 
     def round_of_calls() -> int:
-        for _ in range(8):
+        for _ in range(5):
             for batch in batches:
                 for told, answer in zip(batch, play(yard, list(batch)), strict=True):
                     judge_told(told, answer)
