@@ -118,8 +118,9 @@ async def test_a_limit_that_money_was_held_for_is_sent_as_the_provider_obeys_it(
     ],
 )
 async def test_a_number_that_no_record_can_hold_is_refused(house: House, key: str, path: str, members: str) -> None:
-    """Python writes no number of more than 4300 digits, and a bound is a product: the call's row could not be written."""
-    body = '{"model":"cheap","messages":[{"role":"user","content":"Hello"}],%s}' % members.format(huge="9" * 4300)
+    """Python writes no number of more than 4300 digits, and a bound is a product: the row could not be written."""
+    numbers = members.format(huge="9" * 4300)
+    body = f'{{"model":"cheap","messages":[{{"role":"user","content":"Hello"}}],{numbers}}}'
     async with httpx2.AsyncClient(base_url=house.base) as client:
         answer = await client.post(path, content=body.encode(), headers={"x-api-key": key})
     assert (answer.status_code, answer.headers["x-waypost-error"]) == (400, "bad_request")

@@ -14,9 +14,7 @@ from waypost.conversation.faults import ErrorKind, Refused
 
 T = TypeVar("T")
 
-MOST_ASKED = (
-    2**53
-)  # of anything that is counted: larger numbers are no longer exact everywhere, and products of them grow
+MOST_ASKED = 2**53  # of anything that is counted: beyond it JSON's numbers are not exact, and products can't be written
 MOST_MEMBERS = 4096  # of one object: finding their spans takes a microsecond each, in which nobody else is served
 
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
