@@ -169,7 +169,7 @@ def _syntax(error: yaml.YAMLError) -> Flaw:
     return Flaw(line, column, "", words.translate(_TO_BRACES))
 
 
-class _TooDeep(Exception):  # noqa: N818 - control flow within this file
+class _TooDeep(Exception):
     def __init__(self, flaw: Flaw) -> None:
         super().__init__(flaw.message)
         self.flaw = flaw
