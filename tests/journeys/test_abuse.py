@@ -79,10 +79,12 @@ async def test_a_task_leads_no_key_beyond_its_routes(house: House, members: dict
     [
         ({"model": "x" * (LONGEST + 1), "waypost": {"task": "code"}}, 404, "unknown_model"),
         ({"model": "cheap", "metadata": {"task": "x" * (LONGEST + 1)}}, 400, "bad_request"),
+        ({"model": "cheap", "waypost": {"constraints": {"regions": ["x" * (LONGEST + 1)]}}}, 400, "bad_request"),
+        ({"model": "cheap", "waypost": {"constraints": {"capabilities": ["x"] * 33}}}, 400, "bad_request"),
     ],
 )
 async def test_no_name_is_too_long_to_be_kept(house: House, members: dict[str, Any], status: int, kind: str) -> None:
-    """What a call's names lead to is remembered under them."""
+    """What a call's names lead to is remembered under them, and its constraints stand in its row."""
     answer = await post(house, KEY, **members)
     assert (answer.status_code, answer.headers["x-waypost-error"]) == (status, kind)
     assert len(answer.content) < 1024

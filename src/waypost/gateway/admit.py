@@ -93,6 +93,13 @@ def check(options: CallOptions) -> None:
     for label in (options.task, options.session, options.profile):
         if label is not None and len(label) > LONGEST_LABEL:
             raise Refused(ErrorKind.BAD_REQUEST, f"waypost: a label is longer than {LONGEST_LABEL} characters.")
+    asked = options.constraints
+    for names in () if asked is None else (asked.regions, asked.classes, asked.capabilities):
+        if names is not None and (len(names) > MOST_TAGS or any(len(name) > LONGEST_LABEL for name in names)):
+            raise Refused(
+                ErrorKind.BAD_REQUEST,
+                f"waypost.constraints: at most {MOST_TAGS} names in a list, each at most {LONGEST_LABEL} characters.",
+            )
 
 
 def tags_of(own: tuple[tuple[str, str], ...], options: CallOptions) -> tuple[tuple[str, str], ...]:
