@@ -278,6 +278,20 @@ async def test_what_needs_a_restart_is_told(tmp_path: Path) -> None:
         assert (await here.ask("new")).status == 200
 
 
+async def test_a_file_that_names_no_provider_is_obeyed_in_the_rest(tmp_path: Path) -> None:
+    bare = "".join(HEAD.splitlines(keepends=True)[:3]) + "keys: [ {{ name: app, key: the-key }} ]\n"
+    async with house(tmp_path, bare) as here:
+        assert not here.gateway.address.endswith(":8080"), "it listens where the file says"
+        answers = [await here.ask("fast", headers) for headers in (None, {"x-api-key": "the-key"})]
+        assert [answer.status for answer in answers] == [401, 200]
+        told = await here.reload(bare, "reload_refused")
+        assert "no provider is configured" in told["problem"]
+        assert (await here.ask("fast", {"x-api-key": "the-key"})).status == 200, "the simulated ones go on"
+        await here.reload(SECOND)
+        assert (await here.ask("new")).status == 200
+        assert list(await here.rows()), "they are where the file says"
+
+
 async def test_watching_reloads_when_the_file_changes(tmp_path: Path) -> None:
     async with house(tmp_path, FIRST, "--watch") as here:
         here.write(BAD)

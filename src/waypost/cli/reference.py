@@ -33,7 +33,8 @@ Changes of `server` and `store` need a restart. The log goes to standard error, 
 an object.
 
 Without a file the environment's keys say which providers there are ([which](providers.md)); without those either,
-the providers are [simulated](simulator.md).
+the providers are [simulated](simulator.md). So they are with a file that names none: its `server`, `store` and `keys`
+hold, and a reload waits for the first provider.
 """,
     "check": """\
 Takes the exact path of a start, but listens nowhere and calls nobody: exit code 2 and every problem with file, line and

@@ -58,8 +58,14 @@ async def _serve(arguments: argparse.Namespace) -> int:
         watched = Path(path) if arguments.watch and path is not None else None
         seen = None if watched is None else _stamp(watched)
         config = load_config(path, os.environ) if path is not None else config_from_environment(os.environ)
+        simulated = ""
         if not config.providers:
-            config = await _demo(stack)
+            simulated = (
+                "Nothing is configured, so the providers are simulated.\n"
+                if path is None
+                else f"{path} names no provider, so they are simulated.\n"
+            )
+            config = await _demo(stack, config)
         allow_connections(config.server.max_connections)
         from waypost.app import Waypost
 
@@ -68,7 +74,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
             data, admin = await waypost.start()
             _settle_memory()
             if not arguments.json:
-                print(_welcome(config, data, admin), flush=True)
+                print(simulated + _welcome(config, data, admin), flush=True)
             else:
                 log("serving", listen=data, admin=admin, revision=config.revision)
             tasks = [asyncio.create_task(_reload_on(changed, waypost, path, log))]
@@ -119,13 +125,19 @@ def _heed_signals(stop: asyncio.Event, changed: asyncio.Event) -> None:
     loop.add_signal_handler(signal.SIGHUP, changed.set)
 
 
-async def _demo(stack: AsyncExitStack) -> Config:
-    """Simulated providers in this process, for a first call without a key."""
+async def _demo(stack: AsyncExitStack, config: Config) -> Config:
+    """Simulated providers in this process, for a first call without a key.
+
+    Where a file says to listen, to keep the rows and whom to let in, it is obeyed: it only names no provider.
+    """
+    from msgspec.structs import replace
+
     from waypost.sim.demo import demo_config_yaml
     from waypost.sim.simulator import Simulator
 
     address = await stack.enter_async_context(Simulator().serve("127.0.0.1", 0))
-    return read_config(demo_config_yaml(str(address)), "simulated providers", os.environ)
+    demo = read_config(demo_config_yaml(str(address)), "simulated providers", os.environ)
+    return replace(demo, server=config.server, store=config.store, keys=config.keys, written=config.written)
 
 
 async def _reload_on(changed: asyncio.Event, waypost: "Waypost", path: str | None, log: Log) -> None:
@@ -139,7 +151,11 @@ def _reload(waypost: "Waypost", path: str | None, log: Log) -> None:
         log("reload_refused", problem="there is no configuration file")
         return
     try:
-        waypost.reload(load_config(path, os.environ))
+        config = load_config(path, os.environ)
+        if config.providers:
+            waypost.reload(config)
+        else:  # a start would simulate some; in the place of what serves now, they are not what anybody means
+            log("reload_refused", problem=f"{path}: no provider is configured")
     except ConfigError as error:
         for problem in error.problems:
             log("reload_refused", problem=str(problem))
@@ -175,12 +191,9 @@ def _welcome(config: Config, data: str, admin: str) -> str:
         provider = config.providers[0]
         name = f"{provider.name}/{provider.models[0] if provider.models else 'MODEL'}"
     key = " -H 'authorization: Bearer YOUR_KEY'" if config.keys else ""
-    simulated = (
-        "Nothing is configured, so the providers are simulated.\n" if config.path == "simulated providers" else ""
-    )
     body = f'{{"model":"{name}","messages":[{{"role":"user","content":"Hello"}}]}}'
     return (
-        f"{simulated}Waypost listens on {scheme}://{data} (admin: http://{admin}), revision {config.revision}.\n"
+        f"Waypost listens on {scheme}://{data} (admin: http://{admin}), revision {config.revision}.\n"
         f"Try it:\n"
         f"  curl {scheme}://{data}/v1/chat/completions{key} -H 'content-type: application/json' -d '{body}'"
     )
