@@ -68,6 +68,14 @@ async def test_what_goes_wrong_is_told(tmp_path: Path, capsys: pytest.CaptureFix
         assert (told.out, told.err[:33]) == ("", "waypost call: 404 unknown_model: ")
 
 
+async def test_without_a_key_it_is_told_where_the_command_takes_one_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with open_house(CONFIG + KEYED, tmp_path) as house:
+        assert await call("Hello", *at(house)) == 1
+        assert "$WAYPOST_KEY" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_stream_that_breaks_off_is_a_failure(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
     events = b"""data: {"choices":[{"delta":{"content":"Hel"}}]}\n\ndata: {"error":{"message":"it broke off"}}\n\n"""

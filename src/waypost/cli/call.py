@@ -143,6 +143,8 @@ def print_whole(answer: http.client.HTTPResponse, body: bytes, arguments: argpar
             with suppress(msgspec.DecodeError, KeyError, TypeError):
                 text = str(msgspec.json.decode(body)["error"]["message"])
         print(f"waypost call: {answer.status} {answer.headers.get('x-waypost-error', '')}: {text}", file=sys.stderr)
+        if answer.status == 401:  # the message speaks to programs, of headers
+            print("waypost call: the key to send is $WAYPOST_KEY, or that of --key", file=sys.stderr)
         return FAILED
     if arguments.json or arguments.dry_run:
         print(body.decode())

@@ -70,7 +70,7 @@ def limited(glance: Glance, clamp: Clamp, prices: list[Price], room: int) -> Cla
 
 def over_budget(denied: Denied, amount: int, now_s: float) -> Refused:
     left = max(0, denied.limit - denied.spent - denied.reserved)
-    resets = None if denied.resets_at is None else max(0.0, denied.resets_at - now_s)
+    resets = None if denied.resets_at is None else round(max(0.0, denied.resets_at - now_s), 3)
     return Refused(
         ErrorKind.OVER_BUDGET,
         f"Budget {denied.name!r} has ${dollars(left)} left of ${dollars(denied.limit)}, and this call may cost up to "
