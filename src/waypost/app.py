@@ -177,12 +177,18 @@ class Waypost:
         self.gateway = built
         self._log("reloaded", revision=config.revision)
 
+    async def cut(self) -> None:
+        """Ends a drain that is under way: what has not ended is cut."""
+        await self._data.close()
+
     async def stop(self) -> int:
         """Calls under way end first, within `drain_s`. Returns how many had to be cut."""
         cut = await self._data.drain(self.gateway.config.server.drain_s)
         await self._admin.close()
         self._pool.close()
         await asyncio.get_running_loop().run_in_executor(None, self._ledger.close)
+        if self._ledger.journal.waiting:
+            self._log("rows_incomplete", entries=self._ledger.journal.waiting, problem=self._ledger.journal.error)
         return cut
 
     def _restore_budgets(self, gateway: Gateway) -> None:

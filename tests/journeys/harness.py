@@ -47,6 +47,14 @@ class HeardJournal:
         self.ended: dict[str, Ended] = {}
         self._listeners: list[asyncio.Future[None]] = []
 
+    @property
+    def waiting(self) -> int:
+        return self._journal.waiting
+
+    @property
+    def error(self) -> str | None:
+        return self._journal.error
+
     def accept(self, entry: Accepted) -> None:
         self._journal.accept(entry)
 

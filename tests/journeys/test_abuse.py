@@ -3,13 +3,15 @@
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
+import openai
 import pytest
 import pytest_asyncio
 
-from journeys.harness import House, open_house
+from journeys.harness import OPENAI, House, open_house
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 KEY, LIMITED = "wp-any-route-key", "wp-one-route-key"
@@ -127,3 +129,42 @@ async def test_a_number_that_no_record_can_hold_is_refused(house: House, key: st
         answer = await client.post(path, content=body.encode(), headers={"x-api-key": key})
     assert (answer.status_code, answer.headers["x-waypost-error"]) == (400, "bad_request")
     assert (await house.row(answer.headers["x-waypost-call-id"]))["outcome"] == "refused"
+
+
+TIERS = """
+providers:
+  openai: {kind: openai, api_key: sk-o, base_url: 'http://%s/v1', models: [m], prices: {m: {input: 1, output: 2}}}
+"""
+
+
+@pytest.mark.parametrize("budget", ["", "budgets: [{name: all, limit_usd: 1}]\n"])
+async def test_a_tier_of_unknown_price_is_not_charged_at_another(tmp_path: Path, budget: str) -> None:
+    """Unknown is unknown: null without a budget, refused under one."""
+    async with (
+        open_house(lambda sim: TIERS % sim.address + budget, tmp_path) as house,
+        house.client(OPENAI) as client,
+    ):
+        create = client.chat.completions.with_raw_response.create
+        request = {"model": "openai/m", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
+        if budget:
+            with pytest.raises(openai.APIStatusError) as refused:
+                await create(**request, service_tier="priority")
+            assert refused.value.status_code == 402
+        else:
+            raw = await create(**request, service_tier="priority")
+            row = await house.row(raw.headers["x-waypost-call-id"])
+            assert (row["outcome"], row["cost_usd"], row["price"]) == ("ok", None, None)
+        plain = await create(**request, service_tier="auto")
+        assert (await house.row(plain.headers["x-waypost-call-id"]))["cost_usd"] is not None
+
+
+async def test_a_page_of_another_site_is_refused_without_keys(tmp_path: Path) -> None:
+    async with (
+        open_house(lambda sim: TIERS % sim.address, tmp_path) as house,
+        house.client(OPENAI) as client,
+    ):
+        request = {"model": "openai/m", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
+        with pytest.raises(openai.PermissionDeniedError):
+            await client.chat.completions.create(**request, extra_headers={"origin": "https://evil.example"})
+        assert house.simulator.received_count == 0
+        await client.chat.completions.create(**request, extra_headers={"origin": "http://localhost:3000"})

@@ -85,7 +85,8 @@ async def _serve(arguments: argparse.Namespace) -> int:
                 task.cancel()
             log("draining", in_flight=len(waypost.gateway.calls))
         finally:
-            cut = await waypost.stop()
+            stop.clear()
+            cut = await _stopped(waypost, stop)
     log("stopped", cut=cut)
     return 0
 
@@ -116,6 +117,16 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
+
+
+async def _stopped(waypost: "Waypost", hurry: asyncio.Event) -> int:
+    """Lets the calls under way end; a second signal cuts them. Returns how many were cut."""
+    stopping, told = asyncio.create_task(waypost.stop()), asyncio.create_task(hurry.wait())
+    await asyncio.wait((stopping, told), return_when=asyncio.FIRST_COMPLETED)
+    if not stopping.done():
+        await waypost.cut()
+    told.cancel()
+    return await stopping
 
 
 def _heed_signals(stop: asyncio.Event, changed: asyncio.Event) -> None:

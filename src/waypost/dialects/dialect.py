@@ -22,6 +22,7 @@ class Glance(Struct, frozen=True, kw_only=True):
 
     `max_output` is the caller's own limit on output tokens (per choice), if any. `unbounded_input` says that the input
     can hold more tokens than the body has bytes: media by URL or file id, hosted tools, server-side state.
+    `unpriced` names what was asked for at a price that is not known (a faster tier): the cost is not known either.
     `needs` are capabilities that a target must have: "tools", "images", "documents", "audio", "structured",
     "reasoning". `options` is the decoded `waypost` member; `task`, `combination_id` come from `metadata` where that has
     them.
@@ -33,6 +34,7 @@ class Glance(Struct, frozen=True, kw_only=True):
     choices: int = 1
     asked_usage: bool = False
     unbounded_input: bool = False
+    unpriced: str | None = None
     needs: frozenset[str] = frozenset()
     options: CallOptions | None = None
     task: str | None = None

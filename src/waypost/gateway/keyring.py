@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from waypost.config.model import Policy
+from waypost.config.urls import is_loopback
 from waypost.conversation.faults import ErrorKind, Refused
 
 
@@ -47,6 +49,11 @@ class Keyring:
     def identify(self, headers: Mapping[str, str]) -> Caller:
         """Raises Refused(UNAUTHORIZED)."""
         if not self._callers:
+            if "origin" in headers and not is_loopback(urlsplit(headers["origin"]).hostname or ""):
+                raise Refused(
+                    ErrorKind.POLICY_DENIED,
+                    "A web page of another site may not call a gateway without keys. Configure keys, and send one.",
+                )
             return ANYONE
         told = headers.get("authorization")
         key = told[7:] if told is not None and told.startswith("Bearer ") else presented_key(headers)

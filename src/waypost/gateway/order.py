@@ -28,6 +28,10 @@ def order(gateway: Gateway, call: Call, glance: Glance) -> Course:
     if not call.counting:
         tags = call.tags
         call.allowances = gateway.budgets.match(caller.name, caller.team, tags) if tags else standing.allowances
+    if glance.unpriced is not None and call.allowances:
+        raise Refused(
+            ErrorKind.OVER_BUDGET, f"A budget counts this call, and the price of {glance.unpriced} is not known."
+        )
     clamp = bound(call, glance, standing)
     constraints = options.constraints
     facts = Facts(

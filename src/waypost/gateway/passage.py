@@ -92,6 +92,9 @@ class Relay:
             if seen.stop is not None:
                 self._stopped = True
             if seen.finished:
+                if not (self.content or self._stopped):
+                    self.fault = TRUNCATED  # an end mark after nothing is no answer
+                    break
                 self.finished = True
         return passed[0] if len(passed) == 1 else b"".join(passed)
 

@@ -98,7 +98,8 @@ def settle(gateway: Gateway, call: Call) -> None:
     ):
         usage = call.usage = estimate(call, usage)
         call.estimated = True
-    if lane is not None:
+    course = call.course
+    if lane is not None and course is not None and course.glance.unpriced is None:
         price = call.price = lane.candidate.price_at(call.started_ns / 1e9)
         if price is not None and usage is not None:
             call.cost = cost(price, usage)

@@ -34,7 +34,8 @@ async def walk(gateway: Gateway, exchange: Exchange, dialect: Dialect, *, counti
         await attempt_all(gateway, call, course)
     except Refused as refusal:
         refuse(gateway, call, refusal.error)
-    except JournalUnavailable:
+    except JournalUnavailable as failure:
+        gateway.log("journal_unavailable", call=call.id, problem=str(failure))
         refuse(gateway, call, UNAVAILABLE)
     except (asyncio.CancelledError, ConnectionAbortedError):
         call.outcome = Outcome.CANCELLED

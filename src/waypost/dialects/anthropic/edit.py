@@ -53,6 +53,7 @@ class _Body(Struct, frozen=True):
     mcp_servers: Raw = ABSENT
     container: Raw = ABSENT
     thread: Raw = ABSENT
+    speed: Raw = ABSENT
     waypost: CallOptions | None = None
 
 
@@ -132,6 +133,7 @@ def glance(body: bytes) -> Glance:
         max_output=limit,
         asked_usage=True,
         unbounded_input=unbounded,
+        unpriced="speed: fast" if seen.speed and bytes(seen.speed) == b'"fast"' else None,
         needs=needs,
         options=seen.waypost,
         task=None if metadata is None else metadata.task,

@@ -58,6 +58,7 @@ class _Rare(Struct, gc=False):
     enable_search: Raw | UnsetType = UNSET
     data_sources: Raw | UnsetType = UNSET
     modalities: Raw | UnsetType = UNSET
+    service_tier: Raw | UnsetType = UNSET
 
 
 class _Metadata(Struct, gc=False):
@@ -128,8 +129,12 @@ def glance(body: bytes) -> Glance:
     needs, unbounded = _NOTHING, False
     if messages is not UNSET and (b'"type"' in body or b"\\u00" in body):
         needs, unbounded = _part_needs(messages)
+    unpriced = None
     if not _RARE_NAMES.isdisjoint(names):
-        needs, unbounded = _rare_needs(decode(_rare_decoder, body), needs, unbounded)
+        rare = decode(_rare_decoder, body)
+        needs, unbounded = _rare_needs(rare, needs, unbounded)
+        if rare.service_tier is not UNSET and bytes(rare.service_tier) == b'"priority"':
+            unpriced = "service_tier: priority"
     limit = seen.max_tokens
     if (other := seen.max_completion_tokens) is not None:
         limit = other if limit is None else max(limit, other)
@@ -141,6 +146,7 @@ def glance(body: bytes) -> Glance:
         choices=seen.n or 1,
         asked_usage=options is not None and options.include_usage is True,
         unbounded_input=unbounded,
+        unpriced=unpriced,
         needs=needs,
         options=seen.waypost,
         task=task,

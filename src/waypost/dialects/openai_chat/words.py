@@ -13,6 +13,8 @@ NAME = "openai_chat"
 NULL_TEXT = b"null"
 NULL = Raw(NULL_TEXT)  # what a member that is kept raw is where it is absent
 
+MOST_HIDDEN = 1_000_000  # tokens of unnamed reasoning: a larger surplus in a total is a mistake of its teller
+
 STOP_KINDS = {
     "stop": StopKind.END,
     "eos": StopKind.END,
@@ -146,7 +148,8 @@ def _output(wire: WireUsage) -> tuple[int | None, int | None]:
     if completion is None:
         return None, reasoning
     beside = (wire.total_tokens or 0) - (wire.prompt_tokens or 0) - completion
-    if beside > 0 and (reasoning == beside or (reasoning is None and wire.prompt_audio_seconds is None)):
+    hidden = reasoning is None and wire.prompt_audio_seconds is None and beside <= MOST_HIDDEN
+    if beside > 0 and (reasoning == beside or hidden):
         return completion, beside
     if reasoning is None:
         return completion, None
