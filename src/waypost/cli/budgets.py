@@ -100,10 +100,9 @@ def reserved(live: Sequence[_Live]) -> dict[str, str | None]:
 
 def running(admin: Address) -> Sequence[_Live]:
     """The budgets of the gateway at this address; none where none answers."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(admin.host, admin.host)  # noqa: S104 - no binding: a way to ask it
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(f"http://{Address(host, admin.port)}/status", timeout=_STATUS_S) as answer:
+        with direct.open(f"http://{admin.reachable}/status", timeout=_STATUS_S) as answer:
             status = msgspec.json.decode(answer.read(_LONGEST_STATUS), type=_Status)
     except (OSError, HTTPException, msgspec.MsgspecError):
         return ()

@@ -23,7 +23,6 @@ HELP = "make one call"
 FAILED = 1
 USAGE = 2
 LONGEST_S = 600
-SOMEWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a server listens; it is reached on loopback
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,9 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("waypost call: the key holds a character that no header can carry, a line break perhaps", file=sys.stderr)
         return USAGE
     server = (config or Config(revision="")).server
-    address = arguments.address or str(
-        Address(SOMEWHERE.get(server.listen.host, server.listen.host), server.listen.port)
-    )
+    address = arguments.address or str(server.listen.reachable)
     trusted = None if arguments.address or server.tls is None else trust(server.tls)
     body = request_body(arguments, prompt)
     try:

@@ -87,9 +87,8 @@ def _bind(address: Address) -> str | None:
 
 
 def _answers(address: Address) -> bool:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 - where others listen
     try:
-        with closing(socket.create_connection((host, address.port), PROBE_S)) as connection:
+        with closing(socket.create_connection((address.reachable.host, address.port), PROBE_S)) as connection:
             connection.settimeout(PROBE_S)
             connection.sendall(b"GET /livez HTTP/1.1\r\nHost: doctor\r\nConnection: close\r\n\r\n")
             return connection.recv(64).startswith(b"HTTP/1.1 200")

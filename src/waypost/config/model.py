@@ -44,6 +44,12 @@ class Address(Struct, frozen=True):
     host: str
     port: int
 
+    @property
+    def reachable(self) -> "Address":
+        """Where this machine reaches what listens here: a wildcard is reached on loopback."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared with, not bound to
+        return Address(host, self.port)
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
