@@ -10,7 +10,7 @@ from msgspec import Raw
 from ledger.entries import accepted, ended
 from waypost.ledger.errors import JournalOwned, JournalUnavailable
 from waypost.ledger.journal import Journal
-from waypost.ledger.records import Planned
+from waypost.ledger.records import Planned, line
 from waypost.ledger.rows import Batch, read_batch
 from waypost.ledger.segments import read_lines, segment_names
 
@@ -63,6 +63,33 @@ def test_entries_are_in_the_file_when_the_call_returns(folder: Path) -> None:
     assert ids(batch) == (["c1"], ["c1"])
     assert [plan.id for plan in batch.planned] == ["p1"]
     assert (journal.open_calls, journal.entries) == (0, 1)
+    journal.close()
+
+
+def test_lines_are_written_as_they_are(folder: Path) -> None:
+    journal = Journal(folder)
+    journal.accept_line("c1", line(accepted("c1")))
+    assert journal.open_calls == 1
+    journal.end_line("c1", line(ended("c1")))
+    assert (journal.open_calls, journal.entries) == (0, 1)
+    assert (folder / journal.segment).read_bytes() == line(accepted("c1")) + line(ended("c1"))
+    journal.close()
+
+
+@pytest.mark.parametrize("room", [0, 1, 50])
+def test_lines_are_refused_and_kept_as_entries_are(folder: Path, room: int) -> None:
+    disk = Disk()
+    journal = Journal(folder, write=disk.write)
+    journal.accept_line("c1", line(accepted("c1")))
+    disk.room = room
+    with pytest.raises(JournalUnavailable, match="can't be written"):
+        journal.accept_line("c2", line(accepted("c2")))
+    journal.end_line("c1", line(ended("c1")))
+    assert (journal.waiting, journal.open_calls) == (1, 1)
+    disk.room = None
+    journal.accept_line("c3", line(accepted("c3")))
+    assert ids(contents(folder)[0]) == (["c1", "c3"], ["c1"])
+    assert (journal.error, journal.waiting, journal.open_calls) == (None, 0, 1)
     journal.close()
 
 
@@ -171,6 +198,40 @@ def test_a_segment_is_left_when_it_is_old_and_holds_something(folder: Path) -> N
     journal.rotate()
     journal.rotate()
     assert len(segment_names(folder)) == 2
+    journal.close()
+
+
+def test_what_went_wrong_is_told_until_a_write_succeeds(folder: Path) -> None:
+    disk = Disk()
+    failing = True
+
+    def sync(descriptor: int) -> None:
+        if failing:
+            raise OSError(errno.EIO, "Input/output error")
+
+    journal = Journal(folder, write=disk.write, sync=sync)
+    journal.accept(accepted("c1"))
+    journal.sync()
+    assert "Input/output error" in str(journal.error)
+    journal.accept(accepted("c2"))
+    assert journal.error is None
+    disk.broken = True
+    journal.rotate(even_if_young=True)
+    assert journal.error is not None
+    disk.broken = failing = False
+    journal.end(ended("c1"))
+    assert journal.error is None
+    journal.close()
+
+
+def test_the_copies_of_open_calls_are_synced_before_what_they_were_copied_from_can_go(folder: Path) -> None:
+    synced: list[int] = []
+    journal = Journal(folder, sync=lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    journal.accept(accepted("c1"))
+    journal.sync()
+    journal.rotate(even_if_young=True)
+    journal.sync()
+    assert (folder / journal.segment).stat().st_ino in synced
     journal.close()
 
 

@@ -3,10 +3,10 @@
 import pytest
 from msgspec import Raw
 
-from ledger.entries import accepted, ended
+from ledger.entries import START_NS, accepted, ended
 from waypost.ledger.errors import JournalUnavailable
 from waypost.ledger.memory import MemoryJournal
-from waypost.ledger.records import Planned
+from waypost.ledger.records import Ended, Planned, line
 
 
 def test_it_keeps_what_it_is_told() -> None:
@@ -29,3 +29,14 @@ def test_full_it_refuses_calls_and_takes_ends() -> None:
         journal.accept(accepted())
     journal.end(ended())
     assert len(journal.ended) == 1
+
+
+@pytest.mark.parametrize("entry", [Ended("c1", START_NS), ended("c1", dropped=("logit_bias",), bodies=("q", None))])
+def test_a_line_is_the_entry_it_was_made_of(entry: Ended) -> None:
+    journal = MemoryJournal()
+    journal.accept_line("c1", line(accepted("c1")))
+    assert journal.open == [accepted("c1")]
+    journal.end_line("c1", line(entry))
+    assert journal.open == []
+    assert line(journal.ended[0]) == line(entry)
+    assert (journal.ended[0].tags, journal.ended[0].outcome) == (entry.tags, entry.outcome)

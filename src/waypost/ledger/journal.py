@@ -59,15 +59,17 @@ class Journal:
         self._open: dict[str, bytes] = {}
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._retired: list[int] = []
-        self.sealed = self._torn = self._dirty = False
+        self.sealed = self._torn = False
         self._owner = lock or FolderLock(self.folder)
         try:
             self.segment, self._descriptor = create_segment(self.folder)
         except OSError:
             self._owner.close()
             raise
-        self._size = 0
+        self._size = self._synced = 0
         self._born = clock()
+        # Up to this size of the segment nothing needs a look before or after a write; 0 after whatever went wrong.
+        self._plain_below = 0
 
     @property
     def open_calls(self) -> int:
@@ -86,13 +88,7 @@ class Journal:
 
     def accept(self, entry: Accepted) -> None:
         """Returns when the call is on record. Raises JournalUnavailable: then the call must not be served."""
-        text = line(entry)
-        with self._lock:
-            if self._waiting and not self._write_waiting():
-                raise JournalUnavailable(f"the journal can't be written: {self.error}")
-            if not self._append(text):
-                raise JournalUnavailable(f"the journal can't be written: {self.error}")
-            self._open[entry.id] = text
+        self.accept_line(entry.id, line(entry))
 
     def end(self, entry: Ended) -> None:
         """Never fails: what can't be written now waits in memory and is written as soon as it can be.
@@ -100,13 +96,23 @@ class Journal:
         What waits is bounded by the calls that were open when writing failed; of calls that were never accepted
         (refused ones) a bounded number waits, and the rest is counted in `lost_refusals`.
         """
-        text = line(entry)
+        self.end_line(entry.id, line(entry))
+
+    def accept_line(self, call: str, text: bytes) -> None:
+        """`accept` of an entry that is a line already: `records.line` says what one is. `call` is the entry's id."""
+        with self._lock:
+            if (self._waiting and not self._write_waiting()) or not self._append(text):
+                raise JournalUnavailable(f"the journal can't be written: {self.error}")
+            self._open[call] = text
+
+    def end_line(self, call: str, text: bytes) -> None:
+        """`end` of an entry that is a line already."""
         with self._lock:
             if (not self._waiting or self._write_waiting()) and self._append(text):
-                self._open.pop(entry.id, None)
+                self._open.pop(call, None)
                 self.entries += 1
-            elif entry.id in self._open or len(self._waiting) < _MOST_REFUSED_WAITING:
-                self._waiting.append((entry.id, text))
+            elif call in self._open or len(self._waiting) < _MOST_REFUSED_WAITING:
+                self._waiting.append((call, text))
                 self.entries += 1
             else:
                 self.lost_refusals += 1
@@ -132,13 +138,14 @@ class Journal:
         """Brings what was written to the disk itself. Blocks for as long as that takes; other threads write on."""
         with self._lock:
             retired, self._retired = self._retired, []
-            current = os.dup(self._descriptor) if self._dirty and not self.sealed else None
-            self._dirty = False
+            current = os.dup(self._descriptor) if self._synced < self._size and not self.sealed else None
+            self._synced = self._size
         for descriptor in [*retired, *([] if current is None else [current])]:
             try:
                 self._sync(descriptor)
             except OSError as error:
                 self.error = str(error)
+                self._plain_below = 0  # so that the next write that succeeds takes the error back
             finally:
                 os.close(descriptor)
 
@@ -149,7 +156,7 @@ class Journal:
         self.retry()
         self.sync()
         with self._lock:
-            self.sealed = True
+            self.sealed, self._plain_below = True, 0
             os.close(self._descriptor)
 
     def close(self) -> None:
@@ -159,11 +166,7 @@ class Journal:
 
     def _append(self, text: bytes) -> bool:
         """One write. False, with nothing of it left in the file, if it could not be written whole."""
-        if self.sealed:
-            self.error = "it is closed"
-            return False
-        # Before the write and not after: the copies of open calls must include the one this entry is about.
-        if (self._size >= self._segment_bytes or self._torn) and not self._rotate() and self._torn:
+        if self._size >= self._plain_below and not self._may_append():
             return False
         try:
             written = self._write(self._descriptor, text)
@@ -172,12 +175,25 @@ class Journal:
         else:
             if written == len(text):
                 self._size += written
-                self._dirty = True
-                self.error = None
-                return not self._each or self._sync_now()
+                return self._plain_below > 0 or self._appended()
             self.error = DISK_FULL
+        self._plain_below = 0
         self._cut()
         return False
+
+    def _may_append(self) -> bool:
+        if self.sealed:
+            self.error = "it is closed"
+            return False
+        # Before the write and not after: the copies of open calls must include the one this entry is about.
+        return not (self._size >= self._segment_bytes or self._torn) or self._rotate() or not self._torn
+
+    def _appended(self) -> bool:
+        if self._each and not self._sync_now():
+            return False
+        self.error = None
+        self._plain_below = 0 if self._each else self._segment_bytes
+        return True
 
     def _cut(self) -> None:
         # A failed write may have left a part of the entry, and readers take whole lines for the truth.
@@ -206,6 +222,7 @@ class Journal:
 
     def _rotate(self) -> bool:
         """Goes on in a new segment that starts with the calls still open; stays with the old one if that fails."""
+        self._plain_below = 0
         try:
             name, descriptor = create_segment(self.folder)
         except OSError as error:
@@ -223,5 +240,6 @@ class Journal:
             return False
         self._retired.append(self._descriptor)
         self.segment, self._descriptor, self._size, self._born = name, descriptor, len(head), self._clock()
+        self._synced = 0
         self._torn = False
         return True
