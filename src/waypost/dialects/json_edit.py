@@ -5,7 +5,7 @@ Knows JSON's grammar (RFC 8259) and nothing of any dialect. What it is given to 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import NamedTuple, NoReturn, TypeVar
 
 import msgspec
@@ -17,11 +17,17 @@ T = TypeVar("T")
 MOST_ASKED = 2**53  # of anything that is counted: beyond it JSON's numbers are not exact, and products can't be written
 MOST_MEMBERS = 4096  # of one object: finding their spans takes a microsecond each, in which nobody else is served
 
+_LARGE = 4096  # bytes, from which on it pays not to search the messages for names
+_MOST_REPRINTED = 256 * 1024  # bytes: they may be nothing but members, each of which takes some hundred bytes of memory
+
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\n\r]*")
 _BARE = re.compile(rb"[^ \t\n\r,\]}]+")
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ENCODER = msgspec.json.Encoder()
 _OPENING = b"{["
+_COLONS = (b":", b": ")
 _AFTER_VALUE = frozenset((b",", b"}", b" ", b"\n", b"\r", b"\t"))
 
 
@@ -125,23 +131,35 @@ def unique_members(*names: str) -> UniqueMembers:
     return UniqueMembers(frozenset(names), re.compile(rb'"(' + "|".join(names).encode() + rb')"[ \t\n\r]*:'))
 
 
-def check_unique(rest: bytes, body: bytes, unique: UniqueMembers) -> set[bytes]:
+def check_unique(body: bytes, unique: UniqueMembers, messages: bytes) -> Set[str]:
     """Refuses a body in which one of `unique` is a top-level member more than once. Gives those that may be there.
 
-    `rest` is `body`, or what `without` left of it: it is searched; the whole is only read if that finds a doubt. Of a
-    body that spells names with escapes all of `unique` may be there.
+    `messages` is the value of its member of that name, empty if there is none.
     """
+    try:
+        members = _MEMBERS.decode(body) if len(body) <= _MOST_REPRINTED else None
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a name that can't be decoded; such are left to the provider
+        members = None
+    if members is None:
+        _search_twice(body, unique, messages)
+        return unique.names
+    # Printed without space and each name once, it is shorter if it had any of these: then there is a doubt.
+    if len(_ENCODER.encode(members)) != len(body):
+        _search_twice(body, unique, messages)
+    return members.keys()
+
+
+def _search_twice(body: bytes, unique: UniqueMembers, messages: bytes) -> None:
+    """The names are searched without the messages if these are long; the whole is only walked if that finds a doubt."""
+    rest = without(body, messages, b'"messages"') if messages and len(body) > _LARGE else body
     found = unique.spelt.findall(rest)
-    names = set(found)
-    escaped = b"\\u00" in rest and _has_spelling_escape(rest)
-    if len(found) == len(names) and not escaped:
-        return names
+    if len(found) == len(set(found)) and not _has_spelling_escape(rest):
+        return
     seen: set[str] = set()
     for member in members(body):
         if member.name in seen and member.name in unique.names:
             refuse(f"`{member.name}` is given twice")
         seen.add(member.name)
-    return {name.encode() for name in unique.names} if escaped else names
 
 
 def without(body: bytes, big: bytes, name: bytes) -> bytes:
@@ -185,13 +203,11 @@ def replace_value(body: bytes, name: str, old: bytes, new: bytes) -> bytes:
     The short way: its quoted name is in the body only once, unescaped, and so is where the member is.
     """
     quoted = b'"' + name.encode() + b'"'
-    begin = body.find(quoted)
-    colon = begin + len(quoted)
-    if begin >= 0 and body.find(quoted, colon) < 0:
-        value = colon + 2 if body.startswith(b": ", colon) else colon + 1
-        end = value + len(old)
-        if body.startswith(old, value) and body[colon] == 0x3A and body[end : end + 1] in _AFTER_VALUE:
-            return edit_members(body, {name: new}) if _has_spelling_escape(body) else body[:value] + new + body[end:]
+    if body.count(quoted) == 1 and (b"\\u00" not in body or not _has_spelling_escape(body)):
+        for colon in _COLONS:
+            before, found, after = body.partition(quoted + colon + old)
+            if found and after[:1] in _AFTER_VALUE:
+                return b"".join((before, quoted, colon, new, after))
     return edit_members(body, {name: new})
 
 

@@ -23,7 +23,6 @@ from waypost.dialects.json_edit import (
     refuse,
     replace_value,
     unique_members,
-    without,
 )
 
 
@@ -101,7 +100,6 @@ _ACTED_ON = unique_members(
 _UNBOUNDED = "unbounded"
 _ONLY_UNBOUNDED = frozenset((_UNBOUNDED,))
 _DEEPEST = 4  # a document made of content within a tool result within a message
-_LARGE = 4096  # bytes, from which on it pays not to search the messages for names
 
 
 def glance(body: bytes) -> Glance:
@@ -114,8 +112,7 @@ def glance(body: bytes) -> Glance:
         refuse("`max_tokens` is negative")
     if limit is not None and limit > MOST_ASKED:
         refuse(f"`max_tokens` is above {MOST_ASKED}")
-    large = len(body) > _LARGE and seen.messages
-    check_unique(without(body, bytes(seen.messages), b'"messages"') if large else body, body, _ACTED_ON)
+    check_unique(body, _ACTED_ON, bytes(seen.messages))
     needs = _TOOLS if seen.tools else _NONE
     unbounded = False
     if seen.thinking is not None or seen.output_config is not None or seen.output_format:

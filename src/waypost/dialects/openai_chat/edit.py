@@ -21,7 +21,6 @@ from waypost.dialects.json_edit import (
     quote,
     replace_value,
     unique_members,
-    without,
 )
 
 Limit = Annotated[int, Meta(ge=1, le=MOST_ASKED)]
@@ -100,7 +99,6 @@ _IMAGES = frozenset(("image_url", "video_url"))
 _DOCUMENTS = frozenset(("file", "document_url"))
 _NOTHING: frozenset[str] = frozenset()
 _NULL = b"null"
-_LARGE = 4096  # bytes, from which on it pays not to search the messages
 # Which of two a provider would obey can't be known, and money, policy or routing hangs on each of these.
 _ACTED_ON = unique_members(
     "model",
@@ -114,15 +112,14 @@ _ACTED_ON = unique_members(
     "metadata",
     *_Rare.__struct_fields__,
 )
-_RARE_NAMES = frozenset(name.encode() for name in _Rare.__struct_fields__)
+_RARE_NAMES = frozenset(_Rare.__struct_fields__)
 
 
 def glance(body: bytes) -> Glance:
     """Refused(BAD_REQUEST), naming the field, for what is here but not as the protocol says, or is here twice."""
     seen = decode(_decoder, body)
     messages = seen.messages
-    rest = body if len(body) <= _LARGE or messages is UNSET else without(body, bytes(messages), b'"messages"')
-    names = check_unique(rest, body, _ACTED_ON)
+    names = check_unique(body, _ACTED_ON, b"" if messages is UNSET else bytes(messages))
     task = combination_id = None
     if seen.metadata is not UNSET:
         task, combination_id = _labels(bytes(seen.metadata))
