@@ -64,7 +64,7 @@ class OutputFormat(Struct, frozen=True):
     description: str | None = None
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class Request(Struct, frozen=True):
     """What a caller asks of a model.
 
     `dialect` is the one it was read from: `extra` (top-level parameters without a name here, as received) can be

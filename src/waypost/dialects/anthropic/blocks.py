@@ -99,9 +99,8 @@ _THINKING = msgspec.json.Decoder(_Thinking)
 _REDACTED = msgspec.json.Decoder(_Redacted)
 
 
-def read_content(raw: Raw, where: str) -> tuple[Block, ...]:
+def read_content(content: str | list[Raw], where: str) -> tuple[Block, ...]:
     """A string or a list of blocks. Raises ShapeError."""
-    content = decode(_CONTENT, raw, where)
     if isinstance(content, str):
         return (Text(content),) if content else ()
     return read_blocks(content, where)
@@ -163,7 +162,7 @@ def _joined(content: Raw, where: str) -> str | None:
     if not told(content):
         raise ShapeError(f"{where}: is missing")
     texts: list[str] = []
-    for block in read_content(content, where):
+    for block in read_content(decode(_CONTENT, content, where), where):
         if not isinstance(block, Text):
             return None
         texts.append(block.text)
@@ -198,10 +197,14 @@ def _tool_result(raw: Raw, where: str) -> Block:
     wire = decode(_TOOL_RESULT, raw, where)
     return ToolResult(
         wire.tool_use_id,
-        read_content(wire.content, f"{where}.content") if told(wire.content) else (),
+        _result_content(wire.content, f"{where}.content") if told(wire.content) else (),
         wire.is_error,
         cache=read_cache(wire.cache_control),
     )
+
+
+def _result_content(content: Raw, where: str) -> tuple[Block, ...]:
+    return read_content(decode(_CONTENT, content, where), where)
 
 
 def _thinking(raw: Raw, where: str) -> Block:

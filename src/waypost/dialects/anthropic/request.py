@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from waypost.conversation.blocks import Json, Role
+from waypost.conversation.blocks import Json, Role, Text
 from waypost.conversation.faults import ErrorKind, Refused
 from waypost.conversation.request import (
     HostedTool,
@@ -20,7 +20,7 @@ from waypost.conversation.request import (
     ToolChoiceMode,
     Turn,
 )
-from waypost.dialects.anthropic.blocks import WireCache, read_cache, read_content
+from waypost.dialects.anthropic.blocks import WireCache, read_blocks, read_cache, read_content
 from waypost.dialects.anthropic.wire_json import ABSENT, ShapeError, check_text, decode, told
 from waypost.dialects.anthropic.words import NAME
 
@@ -30,7 +30,7 @@ Members = dict[str, Raw]
 
 class _Message(Struct, frozen=True):
     role: str
-    content: Raw
+    content: str | list[Raw]
 
 
 class _Thinking(Struct, frozen=True):
@@ -50,18 +50,36 @@ class _Choice(Struct, frozen=True):
     disable_parallel_tool_use: bool | None = None
 
 
+class _Body(Struct, frozen=True):
+    """What has a neutral name; null says no more than absence does."""
+
+    model: str | None = None
+    messages: list[_Message] | None = None
+    max_tokens: int | None = None
+    system: str | list[Raw] | None = None
+    stream: bool | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop_sequences: list[str] | None = None
+    tools: list[Raw] | None = None
+    tool_choice: _Choice | None = None
+    thinking: Raw = ABSENT
+    output_config: Members | None = None
+    output_format: _Format | None = None
+    metadata: Members | None = None
+    service_tier: str | None = None
+
+
+_BODY = msgspec.json.Decoder(_Body)
 _MEMBERS = msgspec.json.Decoder(Members)
-_RAWS = msgspec.json.Decoder(list[Raw])
-_MESSAGE = msgspec.json.Decoder(_Message)
 _STRING = msgspec.json.Decoder(str)
-_STRINGS = msgspec.json.Decoder(list[str])
-_INTEGER = msgspec.json.Decoder(int)
-_NUMBER = msgspec.json.Decoder(float)
 _FLAG = msgspec.json.Decoder(bool)
 _CACHE = msgspec.json.Decoder(WireCache)
 _THINKING = msgspec.json.Decoder(_Thinking)
 _FORMAT = msgspec.json.Decoder(_Format)
-_CHOICE = msgspec.json.Decoder(_Choice)
+
+_NAMED = frozenset((*_Body.__struct_fields__, "waypost"))
 
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "system": Role.SYSTEM}
 _MODES = {
@@ -78,44 +96,44 @@ def read_request(body: bytes) -> Request:
     """Raises Refused(BAD_REQUEST) that names the field."""
     try:
         check_text(body)
-        return _read(decode(_MEMBERS, body, ""))
+        return _read(decode(_BODY, body, ""), body)
     except ShapeError as error:
         raise Refused(ErrorKind.BAD_REQUEST, str(error)) from error
 
 
-def _read(members: Members) -> Request:
-    members.pop("waypost", None)
-    model = _take(members, "model", _STRING)
-    if not model:
+def _read(body: _Body, raw: bytes) -> Request:
+    if not body.model:
         raise ShapeError("model: is missing")
-    max_tokens = _take(members, "max_tokens", _INTEGER)
-    if max_tokens is None:
+    if body.max_tokens is None:
         raise ShapeError("max_tokens: is missing")
-    if max_tokens < 1:
+    if body.max_tokens < 1:
         raise ShapeError("max_tokens: must be at least 1")
-    stream = _take(members, "stream", _FLAG) or False
-    choice, parallel = _tool_choice(_take(members, "tool_choice", _CHOICE))
-    effort, output = _output(members)
-    stops = _take(members, "stop_sequences", _STRINGS)
+    members = _MEMBERS.decode(raw)
+    rest = {} if _NAMED.issuperset(members) else {name: members[name] for name in members if name not in _NAMED}
+    stream = body.stream is True
+    choice, parallel = (None, None) if body.tool_choice is None else _tool_choice(body.tool_choice)
+    effort = output = None
+    if body.output_config is not None or body.output_format is not None:
+        effort, output = _output(body, rest)
     return Request(
-        dialect=NAME,
-        model=model,
-        turns=_turns(members),
-        stream=stream,
-        usage_in_stream=stream,  # this protocol always tells it
-        max_tokens=max_tokens,
-        temperature=_take(members, "temperature", _NUMBER),
-        top_p=_take(members, "top_p", _NUMBER),
-        top_k=_take(members, "top_k", _INTEGER),
-        stop=tuple(stops or ()),
-        tools=_tools(members),
+        NAME,
+        body.model,
+        _turns(body),
+        stream,
+        stream,  # this protocol always tells usage in a stream
+        body.max_tokens,
+        body.temperature,
+        body.top_p,
+        body.top_k,
+        stop=tuple(body.stop_sequences) if body.stop_sequences else (),
+        tools=_tools(body.tools) if body.tools else (),
         tool_choice=choice,
         parallel_tool_calls=parallel,
-        reasoning=_reasoning(members, effort),
+        reasoning=_reasoning(body.thinking, effort, rest) if effort is not None or body.thinking else None,
         output=output,
-        user=_user(members),
-        service_tier=_take(members, "service_tier", _STRING),
-        extra=_rest(members),
+        user=None if body.metadata is None else _user(body.metadata, rest),
+        service_tier=body.service_tier,
+        extra=_told_members(rest) if rest else (),
     )
 
 
@@ -127,32 +145,29 @@ def _take(members: Members, name: str, decoder: "msgspec.json.Decoder[T]") -> T 
     return decode(decoder, raw, name)
 
 
-def _rest(members: Members) -> tuple[tuple[str, Json], ...]:
+def _told_members(members: Members) -> tuple[tuple[str, Json], ...]:
     return tuple([(name, raw) for name, raw in members.items() if told(raw)])
 
 
-def _turns(members: Members) -> tuple[Turn, ...]:
+def _turns(body: _Body) -> tuple[Turn, ...]:
     turns: list[Turn] = []
-    system = members.pop("system", None)
-    if system is not None and told(system):
-        blocks = read_content(system, "system")
-        if blocks:
-            turns.append(Turn(Role.SYSTEM, blocks))
-    messages = _take(members, "messages", _RAWS)
-    if not messages:
+    if body.system:
+        turns.append(Turn(Role.SYSTEM, read_content(body.system, "system")))
+    if not body.messages:
         raise ShapeError("messages: at least one message is required")
-    for place, raw in enumerate(messages):
-        where = f"messages[{place}]"
-        message = decode(_MESSAGE, raw, where)
+    for place, message in enumerate(body.messages):
         role = _ROLES.get(message.role)
         if role is None:
-            raise ShapeError(f"{where}.role: must be user, assistant or system")
-        turns.append(Turn(role, read_content(message.content, f"{where}.content")))
+            raise ShapeError(f"messages[{place}].role: must be user, assistant or system")
+        content = message.content
+        if isinstance(content, str):  # most are: no place to name, no call
+            turns.append(Turn(role, (Text(content),) if content else ()))
+        else:
+            turns.append(Turn(role, read_blocks(content, f"messages[{place}].content")))
     return tuple(turns)
 
 
-def _tools(members: Members) -> tuple[Tool | HostedTool, ...]:
-    raws = _take(members, "tools", _RAWS) or []
+def _tools(raws: list[Raw]) -> tuple[Tool | HostedTool, ...]:
     return tuple([_tool(raw, f"tools[{place}]") for place, raw in enumerate(raws)])
 
 
@@ -172,13 +187,11 @@ def _tool(raw: Raw, where: str) -> Tool | HostedTool:
     if not name:
         raise ShapeError(f"{where}.name: is missing")
     schema = members.pop("input_schema", None)
-    return Tool(name, description, schema, strict, read_cache(cache), _rest(members))
+    return Tool(name, description, schema, strict, read_cache(cache), _told_members(members))
 
 
-def _tool_choice(choice: _Choice | None) -> tuple[ToolChoice | None, bool | None]:
+def _tool_choice(choice: _Choice) -> tuple[ToolChoice, bool | None]:
     """The choice, and whether calls may come in parallel."""
-    if choice is None:
-        return None, None
     mode = _MODES.get(choice.type)
     if mode is None:
         raise ShapeError("tool_choice.type: must be auto, any, tool or none")
@@ -189,39 +202,33 @@ def _tool_choice(choice: _Choice | None) -> tuple[ToolChoice | None, bool | None
     return ToolChoice(mode, name), None if disabled is None else not disabled
 
 
-def _reasoning(members: Members, effort: str | None) -> Reasoning | None:
-    raw = members.get("thinking")
-    thinking = _take(members, "thinking", _THINKING)
-    if thinking is None:
-        return None if effort is None else Reasoning(effort=effort)
-    match thinking.type:
-        case "enabled":
+def _reasoning(raw: Raw, effort: str | None, rest: Members) -> Reasoning | None:
+    """Thinking of another type than these stays in `rest`, as received."""
+    thinking = decode(_THINKING, raw, "thinking") if told(raw) else None
+    match thinking:
+        case _Thinking(type="enabled"):
             return Reasoning(True, None, thinking.budget_tokens, effort, thinking.display)
-        case "adaptive":
+        case _Thinking(type="adaptive"):
             return Reasoning(True, True, None, effort, thinking.display)
-        case "disabled":
+        case _Thinking(type="disabled"):
             return Reasoning(False, effort=effort)
-        case _:
-            if raw is not None:
-                members["thinking"] = raw
-            return None if effort is None else Reasoning(effort=effort)
+        case _Thinking():
+            rest["thinking"] = raw
+    return None if effort is None else Reasoning(effort=effort)
 
 
-def _output(members: Members) -> tuple[str | None, OutputFormat | None]:
+def _output(body: _Body, rest: Members) -> tuple[str | None, OutputFormat | None]:
     """Effort and format. The format may also stand in the older beta's `output_format`."""
-    old_format = _take(members, "output_format", _FORMAT)
-    config = _take(members, "output_config", _MEMBERS)
+    config = body.output_config
     if config is None:
-        return None, _format(old_format)
+        return None, _format(body.output_format)
     try:
         effort = _take(config, "effort", _STRING)
         new_format = _take(config, "format", _FORMAT)
     except ShapeError as error:
         raise ShapeError(f"output_config.{error}") from error
-    rest = dict(_rest(config))
-    if rest:
-        members["output_config"] = Raw(msgspec.json.encode(rest))
-    return effort, _format(new_format or old_format)
+    _keep("output_config", config, rest)
+    return effort, _format(new_format or body.output_format)
 
 
 def _format(wire: _Format | None) -> OutputFormat | None:
@@ -234,17 +241,19 @@ def _format(wire: _Format | None) -> OutputFormat | None:
     return OutputFormat(schema=wire.schema)
 
 
-def _user(members: Members) -> str | None:
-    metadata = _take(members, "metadata", _MEMBERS)
-    if metadata is None:
-        return None
+def _user(metadata: Members, rest: Members) -> str | None:
     for name in OWN_METADATA:
         metadata.pop(name, None)
     try:
         user = _take(metadata, "user_id", _STRING)
     except ShapeError as error:
         raise ShapeError(f"metadata.{error}") from error
-    rest = dict(_rest(metadata))
-    if rest:
-        members["metadata"] = Raw(msgspec.json.encode(rest))
+    _keep("metadata", metadata, rest)
     return user
+
+
+def _keep(name: str, left: Members, rest: Members) -> None:
+    """What is left of a member of which something was taken."""
+    told_members = dict(_told_members(left))
+    if told_members:
+        rest[name] = Raw(msgspec.json.encode(told_members))
