@@ -3,7 +3,7 @@
 A block of a kind without a neutral form (a server tool's call or result, a search result) becomes `Opaque`, whole.
 """
 
-from collections.abc import Callable
+from typing import get_args
 
 import msgspec
 from msgspec import Raw, Struct
@@ -33,9 +33,9 @@ class WireCache(Struct, frozen=True):
     ttl: str | None = None
 
 
-class _Text(Struct, frozen=True):
+class _Text(Struct, frozen=True, tag="text"):
     text: str
-    citations: list[Raw] | None = None
+    citations: tuple[Raw, ...] | None = None
     cache_control: WireCache | None = None
 
 
@@ -48,7 +48,7 @@ class _Source(Struct, frozen=True):
     content: Raw = ABSENT
 
 
-class _Image(Struct, frozen=True):
+class _Image(Struct, frozen=True, tag="image"):
     source: _Source
     cache_control: WireCache | None = None
 
@@ -57,7 +57,7 @@ class _Citations(Struct, frozen=True):
     enabled: bool | None = None
 
 
-class _Document(Struct, frozen=True):
+class _Document(Struct, frozen=True, tag="document"):
     source: _Source
     title: str | None = None
     context: str | None = None
@@ -65,38 +65,35 @@ class _Document(Struct, frozen=True):
     cache_control: WireCache | None = None
 
 
-class _ToolUse(Struct, frozen=True):
+class _ToolUse(Struct, frozen=True, tag="tool_use"):
     id: str
     name: str
     input: Raw = ABSENT
     cache_control: WireCache | None = None
 
 
-class _ToolResult(Struct, frozen=True):
+class _ToolResult(Struct, frozen=True, tag="tool_result"):
     tool_use_id: str
     content: Raw = ABSENT
     is_error: bool | None = None
     cache_control: WireCache | None = None
 
 
-class _Thinking(Struct, frozen=True):
+class _Thinking(Struct, frozen=True, tag="thinking"):
     thinking: str
     signature: str | None = None
 
 
-class _Redacted(Struct, frozen=True):
+class _Redacted(Struct, frozen=True, tag="redacted_thinking"):
     data: str
 
 
+_Wire = _Text | _Image | _Document | _ToolUse | _ToolResult | _Thinking | _Redacted
+
 _KIND = msgspec.json.Decoder(_Kind)
 _CONTENT = msgspec.json.Decoder(str | list[Raw])
-_TEXT = msgspec.json.Decoder(_Text)
-_IMAGE = msgspec.json.Decoder(_Image)
-_DOCUMENT = msgspec.json.Decoder(_Document)
-_TOOL_USE = msgspec.json.Decoder(_ToolUse)
-_TOOL_RESULT = msgspec.json.Decoder(_ToolResult)
-_THINKING = msgspec.json.Decoder(_Thinking)
-_REDACTED = msgspec.json.Decoder(_Redacted)
+_BLOCK: msgspec.json.Decoder[_Wire] = msgspec.json.Decoder(_Wire)
+_KINDS = frozenset(wire.__struct_config__.tag for wire in get_args(_Wire))
 
 
 def read_content(content: str | list[Raw], where: str) -> tuple[Block, ...]:
@@ -112,29 +109,43 @@ def read_blocks(raws: list[Raw], where: str) -> tuple[Block, ...]:
 
 def read_block(raw: Raw, where: str) -> Block:
     """Raises ShapeError."""
-    kind = decode(_KIND, raw, where).type
-    reader = _READERS.get(kind)
-    block = reader(raw, where) if reader else None
-    return Opaque(NAME, kind, raw) if block is None else block
+    try:
+        wire = _BLOCK.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        kind = decode(_KIND, raw, where).type
+        if kind not in _KINDS:
+            return Opaque(NAME, kind, raw)
+        wire = decode(_BLOCK, raw, where)
+    block = _neutral(wire, where)
+    return Opaque(NAME, decode(_KIND, raw, where).type, raw) if block is None else block
+
+
+def _neutral(wire: _Wire, where: str) -> Block | None:
+    """None for media of a source without a neutral form."""
+    match wire:
+        case _Text():
+            return Text(wire.text, read_cache(wire.cache_control), wire.citations or ())
+        case _ToolUse():
+            arguments = text_of(wire.input) if told(wire.input) else "{}"
+            return ToolCall(wire.id, wire.name, arguments, read_cache(wire.cache_control))
+        case _ToolResult():
+            return _tool_result(wire, f"{where}.content")
+        case _Thinking():
+            return Thinking(wire.thinking, wire.signature or None, NAME)
+        case _Redacted():
+            return RedactedThinking(wire.data, NAME)
+        case _Image():
+            source = _media(wire.source, f"{where}.source")
+            return None if source is None else Image(source, cache=read_cache(wire.cache_control))
+        case _Document():
+            return _document(wire, where)
 
 
 def read_cache(cache: WireCache | None) -> CacheMark | None:
     return None if cache is None else CacheMark(cache.ttl)
 
 
-def _text(raw: Raw, where: str) -> Block:
-    wire = decode(_TEXT, raw, where)
-    return Text(wire.text, read_cache(wire.cache_control), tuple(wire.citations or ()))
-
-
-def _image(raw: Raw, where: str) -> Block | None:
-    wire = decode(_IMAGE, raw, where)
-    source = _media(wire.source, f"{where}.source")
-    return None if source is None else Image(source, cache=read_cache(wire.cache_control))
-
-
-def _document(raw: Raw, where: str) -> Block | None:
-    wire = decode(_DOCUMENT, raw, where)
+def _document(wire: _Document, where: str) -> Document | None:
     text: str | None = None
     source: Source | None
     if wire.source.type == "text":
@@ -187,41 +198,6 @@ def _needed(value: str | None, where: str) -> str:
     return value
 
 
-def _tool_use(raw: Raw, where: str) -> Block:
-    wire = decode(_TOOL_USE, raw, where)
-    arguments = text_of(wire.input) if told(wire.input) else "{}"
-    return ToolCall(wire.id, wire.name, arguments, read_cache(wire.cache_control))
-
-
-def _tool_result(raw: Raw, where: str) -> Block:
-    wire = decode(_TOOL_RESULT, raw, where)
-    return ToolResult(
-        wire.tool_use_id,
-        _result_content(wire.content, f"{where}.content") if told(wire.content) else (),
-        wire.is_error,
-        cache=read_cache(wire.cache_control),
-    )
-
-
-def _result_content(content: Raw, where: str) -> tuple[Block, ...]:
-    return read_content(decode(_CONTENT, content, where), where)
-
-
-def _thinking(raw: Raw, where: str) -> Block:
-    wire = decode(_THINKING, raw, where)
-    return Thinking(wire.thinking, wire.signature or None, NAME)
-
-
-def _redacted(raw: Raw, where: str) -> Block:
-    return RedactedThinking(decode(_REDACTED, raw, where).data, NAME)
-
-
-_READERS: dict[str, Callable[[Raw, str], Block | None]] = {
-    "text": _text,
-    "image": _image,
-    "document": _document,
-    "tool_use": _tool_use,
-    "tool_result": _tool_result,
-    "thinking": _thinking,
-    "redacted_thinking": _redacted,
-}
+def _tool_result(wire: _ToolResult, where: str) -> ToolResult:
+    blocks = read_content(decode(_CONTENT, wire.content, where), where) if told(wire.content) else ()
+    return ToolResult(wire.tool_use_id, blocks, wire.is_error, cache=read_cache(wire.cache_control))

@@ -40,7 +40,7 @@ def read_reply(body: bytes) -> Reply:
         if message.content is None:
             raise ShapeError("content: is missing")
         blocks = read_blocks(message.content, "content")
-        members = decode(_MEMBERS, body, "")
+        members = _MEMBERS.decode(body)
     except ShapeError as error:
         raise UpstreamFault(malformed(f"the answer is not a message: {error}")) from error
     stop = None if message.stop_reason is None else read_stop(message.stop_reason, message.stop_sequence)
@@ -50,7 +50,7 @@ def read_reply(body: bytes) -> Reply:
         model=message.model,
         choices=(Choice(blocks, stop),),
         usage=None if message.usage is None else read_usage(message.usage),
-        extra=tuple([(name, raw) for name, raw in members.items() if name not in _NAMED]),
+        extra=_extra(members) if not _NAMED.issuperset(members) else (),
     )
 
 
@@ -80,6 +80,10 @@ def message_id(given: str | None, model: str | None, created: int | None) -> str
         return given
     seed = given or f"{model} {created}"
     return "msg_" + hashlib.blake2s(seed.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def _extra(members: dict[str, Raw]) -> tuple[tuple[str, Json], ...]:
+    return tuple([(name, raw) for name, raw in members.items() if name not in _NAMED])
 
 
 def _own(extra: tuple[tuple[str, Json], ...], body: dict[str, object]) -> dict[str, Json]:
