@@ -66,6 +66,7 @@ def test_a_row_holds_every_member(journal: Journal, mover: Mover, ledger: sqlite
         "price": '{"input":"0.15","output":"0.6"}',
         "cost_nano": 22_200, "first_byte_us": 1234, "total_us": 2345, "overhead_us": 123, "cache": "off",
         "decision": bytes(DECISION).decode(), "dropped": '["logit_bias"]',
+        "attempts": '[["openai","gpt-5-mini","default","ok",null,200,1234,2345]]',
     }  # fmt: skip
     assert tuple(ledger.execute("SELECT * FROM bodies").fetchone()) == ("c1", "question", None)
 

@@ -19,7 +19,7 @@ from waypost.ledger.questions import (
     list_calls,
 )
 from waypost.ledger.records import Ended, Outcome, Planned, line
-from waypost.ledger.rows import Batch, interrupted, read_batch, write_batch
+from waypost.ledger.rows import interrupted, read_batch, write_batch
 
 MINUTE_NS = 60 * 10**9
 
@@ -90,7 +90,7 @@ def test_a_call_has_exactly_the_members_of_the_contract(ledger: sqlite3.Connecti
 
 
 def test_what_is_not_known_is_null_and_not_zero(ledger: sqlite3.Connection) -> None:
-    write_batch(ledger, Batch([interrupted(accepted())], [], []))
+    write_batch(ledger, read_batch([interrupted(accepted())]))
     call = get_call(ledger, "c1")
     assert call is not None
     assert call["outcome"] == "interrupted"

@@ -73,7 +73,7 @@ def test_a_torn_last_entry_was_never_written(folder: Path, ledger: sqlite3.Conne
         recovered = recover(folder, ledger)
         assert recovered.damaged == 0, cut
         assert rows(ledger) == {"c1": "ok", "c2": "interrupted"}, cut
-        ledger.executescript("DELETE FROM calls; DELETE FROM attempts; DELETE FROM spend;")
+        ledger.executescript("DELETE FROM entries; DELETE FROM spend;")
 
 
 def test_what_was_moved_before_the_crash_is_not_moved_again(folder: Path, file: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_recovery_that_is_cut_off_starts_over(
     leave(folder, line(accepted("c1")) + line(accepted("c2")) + line(ended("c1")), line(accepted("c2")))
     with monkeypatch.context() as patch:
         if step in ("insert", "spend"):
-            table = "calls" if step == "insert" else "spend"
+            table = "entries" if step == "insert" else "spend"
             ledger.execute(
                 f"CREATE TEMP TRIGGER t BEFORE INSERT ON main.{table} BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END"
             )
@@ -146,7 +146,7 @@ def test_a_ledger_that_can_not_be_written_is_a_clear_error_and_loses_nothing(tmp
     store = Store(ledger=f"sqlite:///{tmp_path}/ledger.db")
     leave(tmp_path / "ledger.journal", line(ended("c1")))
     ledger = open_ledger(tmp_path / "ledger.db")
-    ledger.execute("CREATE TRIGGER t BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'no room'); END")
+    ledger.execute("CREATE TRIGGER t BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'no room'); END")
     with pytest.raises(LedgerError, match="can't be brought up to date: no room"):
         start_ledger(store)
     ledger.execute("DROP TRIGGER t")

@@ -3,19 +3,25 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ledger.entries import MONTH
+from ledger.entries import MONTH, ended
 from waypost.config.model import Store
 from waypost.ledger.errors import LedgerError
+from waypost.ledger.questions import list_calls
+from waypost.ledger.records import line
+from waypost.ledger.rows import read_batch, write_batch
 from waypost.ledger.sqlite import journal_folder, ledger_path, migrations, open_ledger, spent
 
 
 def test_a_new_ledger_has_the_newest_schema(file: Path) -> None:
     with closing(open_ledger(file)) as ledger:
-        tables = {name for (name,) in ledger.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        assert tables == {"calls", "attempts", "bodies", "plans", "spend", "segments"}
+        of_type = "SELECT name FROM sqlite_master WHERE type = ?"
+        tables, views = ({name for (name,) in ledger.execute(of_type, (kind,))} for kind in ("table", "view"))
+        assert tables == {"entries", "kinds", "bodies", "plans", "spend", "segments"}
+        assert views == {"calls", "attempts"}
         assert ledger.execute("PRAGMA user_version").fetchone() == (migrations()[-1][0],)
         assert ledger.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert file.stat().st_mode & 0o077 == 0
@@ -41,6 +47,45 @@ def test_only_the_missing_migrations_are_run(file: Path, monkeypatch: pytest.Mon
     with closing(open_ledger(file)) as ledger:
         ledger.execute("SELECT note FROM plans")
         assert ledger.execute("PRAGMA user_version").fetchone() == (more[-1][0],)
+
+
+# Id, key, tags, outcome, status, input, price, decision, and the outcomes of the attempts.
+FIRST: tuple[Any, ...] = (
+    ("c2", "app", "{}", "ok", 200, 5, '{"input":"1"}', '{"order":[0]}', ["failed", "ok"]),
+    ("c1", "app", "{}", "ok", 200, 6, '{"input":"1"}', None, ["ok"]),
+    ("c4", None, '{"a":"b"}', "refused", 402, None, None, None, []),
+    ("c3", None, '{"a":"b"}', "refused", 402, None, None, None, []),
+    ("c5", None, '{"a":"b"}', "refused", None, None, None, None, []),
+)
+
+
+def test_a_ledger_with_the_first_schema_keeps_all_that_it_says(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = migrations()[:1]
+    with monkeypatch.context() as patch:
+        patch.setattr("waypost.ledger.sqlite.migrations", lambda: first)
+        ledger = open_ledger(file)
+    for place, (call, *members, outcomes) in enumerate(FIRST, 3):
+        ledger.execute(
+            "INSERT INTO calls (place, id, started_ns, key, tags, outcome, status, input, price, decision, revision,"
+            " stream, estimated, cache, dropped) VALUES (?, ?, 7, ?, ?, ?, ?, ?, ?, ?, 'r', 0, 1, 'off', '[]')",
+            (place, call, *members),
+        )
+        for n, outcome in reversed([*enumerate(outcomes)]):
+            ledger.execute("INSERT INTO attempts VALUES (?, ?, 'p', 'm', NULL, ?, 'e', 5, NULL, 9)", (call, n, outcome))
+    calls, attempts = ("SELECT * FROM calls ORDER BY place", "SELECT * FROM attempts ORDER BY call_id, n")
+    before = ledger.execute(calls).fetchall(), ledger.execute(attempts).fetchall()
+    ledger.close()
+    with closing(open_ledger(file)) as ledger:
+        after = ledger.execute(calls).fetchall(), ledger.execute(attempts).fetchall()
+        assert ([row[:-1] for row in after[0]], after[1]) == before
+        assert ledger.execute("SELECT COUNT(*) FROM kinds").fetchone() == (3,)
+        assert [[each["outcome"] for each in call["attempts"]] for call in list_calls(ledger)] == [  # type: ignore[attr-defined]
+            [], [], [], ["ok"], ["failed", "ok"]
+        ]  # fmt: skip
+        write_batch(ledger, read_batch([line(ended("c6"))[:-1]]))
+        assert ledger.execute("SELECT key, outcome FROM calls WHERE id IN ('c5', 'c6')").fetchall() == [
+            (None, "refused"), ("app", "ok")
+        ]  # fmt: skip
 
 
 def test_a_migration_that_fails_leaves_the_version_before(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

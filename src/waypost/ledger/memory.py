@@ -1,15 +1,15 @@
 """A journal that forgets when the process ends: for tests, and for the library when nothing shall be kept."""
 
 from msgspec.json import Decoder
-from msgspec.structs import astuple, replace
 
 from waypost.ledger.errors import JournalUnavailable
-from waypost.ledger.records import Accepted, Ended, Outcome, Planned
-from waypost.ledger.rows import EndedRow
+from waypost.ledger.kinds import read_head
+from waypost.ledger.records import Accepted, Attempt, Ended, Outcome, Planned
+from waypost.ledger.rows import read_ended
 
 _decode_accepted = Decoder(Accepted).decode
-_decode_ended = Decoder(EndedRow).decode
 _decode_tags = Decoder(dict[str, str]).decode
+_decode_attempts = Decoder(tuple[Attempt, ...]).decode
 _decode_names = Decoder(tuple[str, ...]).decode
 
 
@@ -40,20 +40,23 @@ class MemoryJournal:
         self.accept(_decode_accepted(text))
 
     def end_line(self, call: str, text: bytes) -> None:
-        self.end(_ended(_decode_ended(text)))
+        self.end(_ended(text))
 
     def plan(self, entry: Planned) -> None:
         if all(known.id != entry.id for known in self.planned):
             self.planned.append(entry)
 
 
-def _ended(row: EndedRow) -> Ended:
+def _ended(text: bytes) -> Ended:
     """The entry that a line was made of; a price stays JSON."""
-    return replace(
-        Ended(*astuple(row)),
-        tags=_decode_tags(row.tags),
-        outcome=Outcome(row.outcome),
-        price=None if bytes(row.price) == b"null" else row.price,
-        decision=None if bytes(row.decision) == b"null" else row.decision,
-        dropped=_decode_names(row.dropped),
-    )
+    own, shared = read_ended(text)
+    head = read_head(shared)
+    price, decision = (None if bytes(raw) == b"null" else raw for raw in (own.price, own.decision))
+    tags, outcome = _decode_tags(head.tags), Outcome(head.outcome)
+    return Ended(
+        own.id, own.started_ns, head.key, head.team, tags, head.task, head.route, head.revision, head.dialect,
+        head.provider, head.model, head.profile, outcome, head.error, head.status, head.stream,
+        own.input, own.cache_read, own.cache_write, own.output, own.reasoning, own.estimated, price, own.cost_nano,
+        own.first_byte_us, own.total_us, own.overhead_us, own.cache, decision, _decode_names(own.dropped),
+        _decode_attempts(own.attempts), own.charges, own.bodies,
+    )  # fmt: skip

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from waypost.ledger.errors import LedgerError
 from waypost.ledger.journal import Journal
+from waypost.ledger.kinds import Kinds
 from waypost.ledger.moved import bring_to_disk, forget_dropped, moved_until, remember_moved, transaction
 from waypost.ledger.rows import ACCEPTED, read_batch, write_batch
 from waypost.ledger.segments import drop_segment, read_lines, segment_names
@@ -55,6 +56,7 @@ class Mover:
         self._clock = clock
         self._connect = connect or (lambda file: open_ledger(file, busy_s=_BUSY_S))
         self._ledger: sqlite3.Connection | None = None
+        self._kinds = Kinds()
         self._offsets: dict[str, int] = {}
         self._damaged: set[str] = set()
         self._rows = 0
@@ -134,13 +136,13 @@ class Mover:
 
     def _move_lines(self, ledger: sqlite3.Connection, name: str, lines: list[bytes], end: int) -> None:
         """One transaction. `end` is where in the segment these lines end."""
-        lines = [text for text in lines if not text.startswith(ACCEPTED)]
+        lines = [text for text in lines if text[:4] != ACCEPTED]
         rows = damaged = 0
         if lines:
             with transaction(ledger):
                 for start in range(0, len(lines), AT_ONCE):
                     batch = read_batch(lines[start : start + AT_ONCE])
-                    write_batch(ledger, batch)
+                    write_batch(ledger, batch, self._kinds)
                     rows += len(batch.ended)
                     damaged += batch.damaged
                     self._stopping.wait(PAUSE_S)
@@ -160,6 +162,7 @@ class Mover:
 
     def _disconnect(self) -> None:
         self._offsets.clear()
+        self._kinds.forget()
         if self._ledger is not None:
             self._ledger.close()
             self._ledger = None

@@ -9,15 +9,15 @@ import sqlite3
 from collections.abc import Sequence
 
 from msgspec import Struct, convert
-from msgspec.json import decode
+from msgspec.json import Decoder, decode
 
 from waypost.governance.money import dollars
+from waypost.ledger.records import Attempt
 from waypost.ledger.times import rfc3339
 
 Json = dict[str, object]
 
 TOKEN_KINDS = ("input", "cache_read", "cache_write", "output", "reasoning")
-_IDS_AT_ONCE = 500
 
 
 class _Row(Struct, frozen=True, array_like=True):
@@ -49,10 +49,11 @@ class _Row(Struct, frozen=True, array_like=True):
     total_us: int | None
     overhead_us: int | None
     cache: str
+    attempts: str
 
 
 _COLUMNS = ", ".join(_Row.__struct_fields__)
-_TOLD_ATTEMPT = "call_id, provider, model, profile, outcome, error, first_byte_us, total_us"
+_decode_attempts = Decoder(list[Attempt]).decode
 
 
 class Filters(Struct, frozen=True, kw_only=True):
@@ -105,7 +106,7 @@ def list_calls(ledger: sqlite3.Connection, filters: Filters = ALL, limit: int = 
     """The calls that ended last, newest first."""
     condition, values = filters.clause()
     statement = f"SELECT {_COLUMNS} FROM calls WHERE {condition} ORDER BY place DESC LIMIT ?"  # noqa: S608 - our names
-    return _told(ledger, ledger.execute(statement, [*values, limit]).fetchall())
+    return _told(ledger.execute(statement, [*values, limit]).fetchall())
 
 
 def last_place(ledger: sqlite3.Connection) -> int:
@@ -120,13 +121,13 @@ def calls_after(
     condition, values = filters.clause()
     statement = f"SELECT {_COLUMNS} FROM calls WHERE place > ? AND {condition} ORDER BY place LIMIT ?"  # noqa: S608 - our names
     rows = ledger.execute(statement, [place, *values, limit]).fetchall()
-    return _told(ledger, rows), int(rows[-1][0]) if rows else place
+    return _told(rows), int(rows[-1][0]) if rows else place
 
 
 def get_call(ledger: sqlite3.Connection, call: str) -> Json | None:
     """One call by its id."""
     statement = f"SELECT {_COLUMNS} FROM calls WHERE id = ?"  # noqa: S608 - our names
-    told = _told(ledger, ledger.execute(statement, (call,)).fetchall())
+    told = _told(ledger.execute(statement, (call,)).fetchall())
     return told[0] if told else None
 
 
@@ -150,13 +151,11 @@ def get_bodies(ledger: sqlite3.Connection, call: str) -> tuple[str | None, str |
     return row
 
 
-def _told(ledger: sqlite3.Connection, rows: Sequence[object]) -> list[Json]:
-    calls = convert(rows, list[_Row])
-    attempts = _attempts(ledger, [call.id for call in calls])
-    return [_call(call, attempts.get(call.id, [])) for call in calls]
+def _told(rows: Sequence[object]) -> list[Json]:
+    return [_call(row) for row in convert(rows, list[_Row])]
 
 
-def _call(row: _Row, attempts: list[Json]) -> Json:
+def _call(row: _Row) -> Json:
     return {
         "id": row.id,
         "started_at": rfc3339(row.started_ns),
@@ -179,29 +178,20 @@ def _call(row: _Row, attempts: list[Json]) -> Json:
         "total_ms": _milliseconds(row.total_us),
         "overhead_us": row.overhead_us,
         "cache": row.cache,
-        "attempts": attempts,
+        "attempts": [_attempt(attempt) for attempt in _decode_attempts(row.attempts)],
     }
 
 
-def _attempts(ledger: sqlite3.Connection, calls: Sequence[str]) -> dict[str, list[Json]]:
-    told: dict[str, list[Json]] = {}
-    for start in range(0, len(calls), _IDS_AT_ONCE):
-        ids = calls[start : start + _IDS_AT_ONCE]
-        places = ", ".join("?" * len(ids))
-        statement = f"SELECT {_TOLD_ATTEMPT} FROM attempts WHERE call_id IN ({places}) ORDER BY call_id, n"  # noqa: S608 - our names
-        for call, provider, model, profile, outcome, error, first_byte_us, total_us in ledger.execute(statement, ids):
-            told.setdefault(call, []).append(
-                {
-                    "provider": provider,
-                    "model": model,
-                    "profile": profile,
-                    "outcome": outcome,
-                    "error": error,
-                    "first_byte_ms": _milliseconds(first_byte_us),
-                    "total_ms": _milliseconds(total_us),
-                }
-            )
-    return told
+def _attempt(attempt: Attempt) -> Json:
+    return {
+        "provider": attempt.provider,
+        "model": attempt.model,
+        "profile": attempt.profile,
+        "outcome": attempt.outcome.value,
+        "error": attempt.error,
+        "first_byte_ms": _milliseconds(attempt.first_byte_us),
+        "total_ms": _milliseconds(attempt.total_us),
+    }
 
 
 def _milliseconds(microseconds: int | None) -> float | None:

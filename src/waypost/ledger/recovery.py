@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from waypost.ledger.kinds import Kinds
 from waypost.ledger.moved import bring_to_disk, forget_dropped, moved_until, remember_moved, transaction
 from waypost.ledger.records import Accepted
 from waypost.ledger.rows import Batch, interrupted, read_batch, write_batch
@@ -34,6 +35,7 @@ def recover(folder: Path | str, ledger: sqlite3.Connection) -> Recovered:
     if not names:
         return Recovered()
     open_calls: dict[str, Accepted] = {}
+    kinds = Kinds()
     calls, damaged = 0, dict.fromkeys(names, 0)
     for name in names:
         moved = moved_until(ledger, name)
@@ -42,10 +44,10 @@ def recover(folder: Path | str, ledger: sqlite3.Connection) -> Recovered:
             for row in batch.ended:
                 open_calls.pop(row.id, None)
             if end > moved:
-                calls += _move(ledger, batch, name, end)
+                calls += _move(ledger, batch, name, end, kinds)
             damaged[name] += batch.damaged
     with transaction(ledger):
-        cut_off = write_batch(ledger, Batch([interrupted(entry) for entry in open_calls.values()], [], []))
+        cut_off = write_batch(ledger, read_batch(interrupted(entry) for entry in open_calls.values()))
     bring_to_disk(ledger, names[-1], moved_until(ledger, names[-1]))
     for name in names:
         drop_segment(folder / name, damaged=damaged[name] > 0)
@@ -63,8 +65,8 @@ def _batches(path: Path, moved: int) -> Iterator[tuple[Batch, int]]:
         yield read_batch(text.split(b"\n")[:-1], recovering=True), offset
 
 
-def _move(ledger: sqlite3.Connection, batch: Batch, name: str, end: int) -> int:
+def _move(ledger: sqlite3.Connection, batch: Batch, name: str, end: int, kinds: Kinds) -> int:
     with transaction(ledger):
-        written = write_batch(ledger, batch)
+        written = write_batch(ledger, batch, kinds)
         remember_moved(ledger, name, end)
     return written

@@ -1,7 +1,8 @@
 """From lines of the journal to rows of the database. Knows both shapes; decides neither when to move nor what to drop.
 
-Built to cost little: nested values stay the JSON text that they are, rows go in many to a statement (the interpreter's
-lock is given up once a statement, and taking it back from a busy event loop is what costs), and the entries of
+Built to cost little: of an end's line only what the call has for itself is decoded, what it shares with others is
+looked up as the bytes that it is; nested values stay JSON text; rows go in many to a statement (the interpreter's
+lock is given up once a statement, and taking it back from a busy event loop is what costs); and the entries of
 acceptance, which only a recovery needs, are not decoded at all.
 """
 
@@ -10,31 +11,18 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from msgspec import DecodeError, Raw, Struct
-from msgspec.json import Decoder, encode
+from msgspec.json import Decoder
 from msgspec.structs import astuple, replace
 
-from waypost.ledger.records import Accepted, Attempt, Charge, Outcome, Planned
+from waypost.ledger.kinds import Head, Key, Kinds, Value, read_head
+from waypost.ledger.records import Accepted, Charge, Ended, Outcome, Planned, line
 
 
-class EndedRow(Struct, frozen=True, array_like=True, gc=False, tag="e"):
-    """`records.Ended` as it is read back, in its order: what becomes JSON text in a column stays raw."""
+class Own(Struct, frozen=True, array_like=True, gc=False, tag="e"):
+    """What a call has for itself: `records.Ended` without the members of `kinds.Head`, JSON staying raw."""
 
     id: str
     started_ns: int
-    key: str | None
-    team: str | None
-    tags: Raw
-    task: str | None
-    route: str | None
-    revision: str
-    dialect: str | None
-    provider: str | None
-    model: str | None
-    profile: str | None
-    outcome: str
-    error: str | None
-    status: int | None
-    stream: bool
     input: int | None
     cache_read: int | None
     cache_write: int | None
@@ -49,49 +37,57 @@ class EndedRow(Struct, frozen=True, array_like=True, gc=False, tag="e"):
     cache: str
     decision: Raw
     dropped: Raw
-    attempts: tuple[Attempt, ...]
+    attempts: Raw
     charges: tuple[Charge, ...]
     bodies: tuple[str | None, str | None] | None
 
 
-COLUMNS = EndedRow.__struct_fields__[:-3]
-_ATTEMPT_COLUMNS = ("call_id", "n", *Attempt.__struct_fields__)
-_RAW = tuple(COLUMNS.index(name) for name in ("tags", "price", "decision", "dropped"))
-_FLAGS = tuple(COLUMNS.index(name) for name in ("stream", "estimated"))
-_ROWS_AT_ONCE = 16
+_COLUMNS = (
+    "id", "started_ns", "kind", "input", "cache_read", "cache_write", "output", "reasoning",
+    "cost_nano", "first_byte_us", "total_us", "overhead_us", "decision", "attempts",
+)  # fmt: skip
+_NEVER_NULL = frozenset({"id", "started_ns", "kind", "attempts"})
 _LARGEST = 2**62  # two of them still add up within SQLite's integers
 # Stands for NULL on the way into a statement: binding None takes Python's sqlite3 seven times as long as a number.
 _NULL = -_LARGEST - 1
-_NEVER_NULL = frozenset(
-    {"id", "started_ns", "tags", "revision", "outcome", "stream", "estimated", "cache", "dropped", "call_id", "n"}
-)
 
 ACCEPTED = b'["a"'  # how such a line starts
 _ENDED = b'["e"'
 _PLANNED = b'["p"'
-_decode_ended = Decoder(EndedRow).decode
+_decode_own = Decoder(Own).decode
+_decode_members = Decoder(list[Raw]).decode
 _decode_accepted = Decoder(Accepted).decode
 _decode_planned = Decoder(Planned).decode
-
-Value = str | int | None
+_HEAD_AT = 3  # members before the head: the kind of entry, id, started_ns
+_HEAD_END = _HEAD_AT + len(Head.__struct_fields__)
 
 
 class Batch(Struct):
-    """A stretch of a segment, decoded. `accepted` is filled for a recovery only; `damaged` counts what is lost."""
+    """A stretch of a segment, decoded. `accepted` is filled for a recovery only; `damaged` counts what is lost.
 
-    ended: list[EndedRow]
+    `heads[n]` is the head, as JSON, of the call that `ended[n]` is about; `known` has each head decoded.
+    """
+
+    ended: list[Own]
+    heads: list[bytes]
+    known: dict[bytes, Head]
     planned: list[Planned]
     accepted: list[Accepted]
     damaged: int = 0
 
 
 def read_batch(lines: Iterable[bytes], recovering: bool = False) -> Batch:
-    batch = Batch([], [], [])
+    batch = Batch([], [], {}, [], [])
+    ended, heads, known = batch.ended, batch.heads, batch.known
     for text in lines:
         kind = text[:4]
         try:
             if kind == _ENDED:
-                batch.ended.append(_decode_ended(text))
+                own, head = read_ended(text)
+                if head not in known:
+                    known[head] = read_head(head)
+                ended.append(own)
+                heads.append(head)
             elif kind == _PLANNED:
                 batch.planned.append(_decode_planned(text))
             elif kind != ACCEPTED:
@@ -103,11 +99,31 @@ def read_batch(lines: Iterable[bytes], recovering: bool = False) -> Batch:
     return batch
 
 
-def write_batch(ledger: sqlite3.Connection, batch: Batch) -> int:
+def read_ended(text: bytes) -> tuple[Own, bytes]:
+    """An end's line in two: what is the call's own, and its head as JSON. Raises msgspec.DecodeError.
+
+    The head goes from the third comma to the first `true` or `false`, its last member: nothing before it has one,
+    except inside a string. Then the cut halves the string, the rest has an odd number of quotes, and can't be decoded.
+    """
+    start = text.find(b",", text.find(b",", 5) + 1) + 1
+    end = text.find(b",false,", start)
+    streams = text.find(b",true,", start, end)
+    end = end + 6 if streams < 0 else streams + 5
+    try:
+        return _decode_own(text[:start] + text[end + 1 :]), text[start:end]
+    except (DecodeError, UnicodeDecodeError):
+        members = _decode_members(text)
+        own = b"[%b]" % b",".join(members[:_HEAD_AT] + members[_HEAD_END:])
+        return _decode_own(own), b",".join(members[_HEAD_AT:_HEAD_END])
+
+
+def write_batch(ledger: sqlite3.Connection, batch: Batch, kinds: Kinds | None = None) -> int:
     """Inserts the batch's rows and charges the budgets, within the caller's transaction. Returns the calls inserted.
 
-    A call that is there already stays as it is and is not charged again.
+    A call that is there already stays as it is and is not charged again. `kinds` are those of this connection: without
+    them, the batch's are written anew.
     """
+    kinds = kinds or Kinds()
     ended = batch.ended
     if batch.planned:
         ledger.executemany(
@@ -116,35 +132,43 @@ def write_batch(ledger: sqlite3.Connection, batch: Batch) -> int:
         )
     ledger.execute("SAVEPOINT calls")
     try:
-        _insert_rows(ledger, ended)
+        _insert_rows(ledger, ended, kinds.numbers(ledger, _keys(batch), batch.known))
     except (sqlite3.IntegrityError, OverflowError):
         ledger.execute("ROLLBACK TO calls")
-        ended = _insert_each(ledger, batch)
+        kinds.forget()
+        ended = _insert_each(ledger, batch, kinds)
     ledger.execute("RELEASE calls")
-    charge(ledger, chain.from_iterable(row.charges for row in ended))
+    charge(ledger, chain.from_iterable([own.charges for own in ended]))
     return len(ended)
 
 
-def _insert_each(ledger: sqlite3.Connection, batch: Batch) -> list[EndedRow]:
+def _keys(batch: Batch) -> list[Key]:
+    return [
+        (head, own.estimated, bytes(own.price), own.cache, bytes(own.dropped))
+        for own, head in zip(batch.ended, batch.heads, strict=True)
+    ]
+
+
+def _insert_each(ledger: sqlite3.Connection, batch: Batch, kinds: Kinds) -> list[Own]:
     """The slow way, for a batch with an entry that was written twice or says what no column can hold."""
     inserted = []
-    for row in batch.ended:
-        if ledger.execute("SELECT 1 FROM calls WHERE id = ?", (row.id,)).fetchone() is None:
-            storable = _storable(row)
-            _insert_rows(ledger, [storable])
+    for own, kind in zip(batch.ended, kinds.numbers(ledger, _keys(batch), batch.known), strict=True):
+        if ledger.execute("SELECT 1 FROM entries WHERE id = ?", (own.id,)).fetchone() is None:
+            storable = _storable(own)
+            _insert_rows(ledger, [storable], [kind])
             inserted.append(storable)
     return inserted
 
 
-def _storable(row: EndedRow) -> EndedRow:
+def _storable(own: Own) -> Own:
     """The row without numbers beyond 64 bits: what a provider counts absurdly is not known."""
     absurd = {
         name: None
-        for name in EndedRow.__struct_fields__
-        if isinstance(value := getattr(row, name), int) and not -_LARGEST <= value <= _LARGEST
+        for name in Own.__struct_fields__
+        if isinstance(value := getattr(own, name), int) and not -_LARGEST <= value <= _LARGEST
     }
-    charges = tuple((budget, window, min(nano, _LARGEST)) for budget, window, nano in row.charges)
-    return replace(row, charges=charges, **absurd)
+    charges = tuple((budget, window, min(nano, _LARGEST)) for budget, window, nano in own.charges)
+    return replace(own, charges=charges, **absurd)
 
 
 def charge(ledger: sqlite3.Connection, charges: Iterable[Charge]) -> None:
@@ -160,58 +184,47 @@ def charge(ledger: sqlite3.Connection, charges: Iterable[Charge]) -> None:
     )
 
 
-def interrupted(entry: Accepted) -> EndedRow:
-    """The row of a call that was accepted and never ended: usage and cost unknown, its reservation charged in full."""
-    nothing = Raw(b"null")
-    return EndedRow(
-        id=entry.id, started_ns=entry.started_ns, key=entry.key, team=entry.team, tags=Raw(encode(entry.tags)),
-        task=entry.task, route=entry.route, revision=entry.revision, dialect=entry.dialect,
-        provider=None, model=None, profile=None, outcome=Outcome.INTERRUPTED, error=None, status=None, stream=False,
-        input=None, cache_read=None, cache_write=None, output=None, reasoning=None, estimated=False,
-        price=nothing, cost_nano=None, first_byte_us=None, total_us=None, overhead_us=None, cache="off",
-        decision=nothing, dropped=Raw(b"[]"), attempts=(), charges=entry.reserved, bodies=None,
+def interrupted(entry: Accepted) -> bytes:
+    """The end's line of a call that was accepted and never ended: cost unknown, its reservation charged in full."""
+    ended = Ended(
+        id=entry.id, started_ns=entry.started_ns, key=entry.key, team=entry.team, tags=entry.tags, task=entry.task,
+        route=entry.route, revision=entry.revision, dialect=entry.dialect,
+        outcome=Outcome.INTERRUPTED, charges=entry.reserved,
     )  # fmt: skip
+    return line(ended).removesuffix(b"\n")
 
 
-def _insert_rows(ledger: sqlite3.Connection, ended: Sequence[EndedRow]) -> None:
-    _insert(ledger, "calls", COLUMNS, [_values(row) for row in ended])
-    _insert(
-        ledger,
-        "attempts",
-        _ATTEMPT_COLUMNS,
-        [[row.id, n, *_bound(astuple(attempt))] for row in ended for n, attempt in enumerate(row.attempts)],
-    )
-    bodies = [(row.id, *row.bodies) for row in ended if row.bodies is not None]
+def _insert_rows(ledger: sqlite3.Connection, ended: Sequence[Own], kinds: Sequence[int]) -> None:
+    rows = [_values(own, kind) for own, kind in zip(ended, kinds, strict=True)]
+    start = 0
+    for size, statement in _INSERTIONS:
+        while start + size <= len(rows):
+            ledger.execute(statement, list(chain.from_iterable(rows[start : start + size])))
+            start += size
+    bodies = [(own.id, *own.bodies) for own in ended if own.bodies is not None]
     if bodies:
         ledger.executemany("INSERT INTO bodies (call_id, request, reply) VALUES (?, ?, ?)", bodies)
 
 
-def _values(row: EndedRow) -> list[Value]:
+def _values(own: Own, kind: int) -> list[Value]:
     """The row's columns in the types that are bound fastest."""
-    values = _bound(astuple(row)[: len(COLUMNS)])
-    for place in _RAW:
-        text = str(values[place], "utf-8")  # type: ignore[call-overload]  # these are Raw
-        values[place] = _NULL if text == "null" else text
-    for place in _FLAGS:
-        values[place] = 1 if values[place] else 0
-    return values
+    call, started_ns, read, cached, written, output, reasoning, _, _, cost, first, total, overhead, *_ = astuple(own)
+    decision, attempts = str(own.decision, "utf-8"), str(own.attempts, "utf-8")
+    numbers = (read, cached, written, output, reasoning, cost, first, total, overhead)
+    return [
+        call,
+        started_ns,
+        kind,
+        *[_NULL if number is None else number for number in numbers],
+        _NULL if decision == "null" else decision,
+        attempts,
+    ]
 
 
-def _bound(members: tuple[Value, ...]) -> list[Value]:
-    return [_NULL if member is None else member for member in members]
+def _insertion(rows: int) -> str:
+    places = ", ".join("?" if column in _NEVER_NULL else f"NULLIF(?, {_NULL})" for column in _COLUMNS)
+    names = ", ".join(_COLUMNS)
+    return f"INSERT INTO entries ({names}) VALUES " + ", ".join([f"({places})"] * rows)  # noqa: S608 - our own names
 
 
-def _insert(ledger: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[list[Value]]) -> None:
-    whole = len(rows) - len(rows) % _ROWS_AT_ONCE
-    if whole:
-        statement = _insertion(table, columns, _ROWS_AT_ONCE)
-        for start in range(0, whole, _ROWS_AT_ONCE):
-            ledger.execute(statement, list(chain.from_iterable(rows[start : start + _ROWS_AT_ONCE])))
-    if whole < len(rows):
-        ledger.executemany(_insertion(table, columns, 1), rows[whole:])
-
-
-def _insertion(table: str, columns: Sequence[str], rows: int) -> str:
-    places = ", ".join("?" if column in _NEVER_NULL else f"NULLIF(?, {_NULL})" for column in columns)
-    names = ", ".join(columns)
-    return f"INSERT INTO {table} ({names}) VALUES " + ", ".join([f"({places})"] * rows)  # noqa: S608 - our own names
+_INSERTIONS = tuple((rows, _insertion(rows)) for rows in (64, 8, 1))
