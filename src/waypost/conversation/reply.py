@@ -28,7 +28,7 @@ class Stop(Struct, frozen=True):
 MOST_TOKENS = 10**12  # no call holds as many: what a provider counts beyond, or below 0, is not known
 
 
-class Usage(Struct, frozen=True, kw_only=True):
+class Usage(Struct, frozen=True):
     """Tokens by kind, disjoint: their sum is what was processed. None is unknown, never 0.
 
     `cache_write_1h` is the part of `cache_write` with a lifetime of an hour (it costs more): a part, not a sixth kind.
@@ -48,7 +48,7 @@ class Choice(Struct, frozen=True):
     logprobs: Json | None = None
 
 
-class Reply(Struct, frozen=True, kw_only=True):
+class Reply(Struct, frozen=True):
     """`created` is Unix seconds. `extra` are members without a name here; only `dialect` can carry them."""
 
     dialect: str

@@ -43,7 +43,11 @@ class MessagesOut:
     def write(self, turns: Iterable[Turn]) -> list[Members]:
         messages: list[Members] = []
         for turn in turns:
-            if turn.role is Role.ASSISTANT:
+            role, blocks = turn.role, turn.blocks
+            plain = len(blocks) == 1 and turn.name is None and not turn.extra and role is not Role.DEVELOPER
+            if plain and type(only := blocks[0]) is Text and only.cache is None:  # as most are: nothing is to be sorted
+                messages.append({"role": role, "content": only.text})
+            elif role is Role.ASSISTANT:
                 messages.append(self._assistant(turn))
             else:
                 messages += self._spoken(turn)

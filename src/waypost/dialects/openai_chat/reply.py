@@ -88,6 +88,21 @@ class _Choice(Struct, gc=False):
     logprobs: Raw = NULL
 
 
+class _Error(Struct, gc=False):
+    error: Raw = NULL
+
+
+class _Reply(Struct, gc=False):
+    """`id`, `model` and `created` of another type than they should be say nothing."""
+
+    id: Any = None
+    model: Any = None
+    created: Any = None
+    choices: list[_Choice] = []
+    usage: Raw = NULL
+    error: Raw = NULL
+
+
 class _Glanced(Struct, gc=False):
     finish_reason: str | None = None
 
@@ -100,9 +115,11 @@ class _GlancedReply(Struct, gc=False):
 
 
 _members_decoder = Decoder(dict[str, Raw])
-_choices_decoder = Decoder(list[_Choice])
+_reply_decoder = Decoder(_Reply)
+_error_decoder = Decoder(_Error)
 _glance_decoder = Decoder(_GlancedReply)
 
+_NUMBERS = (int, float, bool)
 _NAMED = frozenset(("id", "model", "created", "choices", "usage", "object"))
 
 
@@ -118,59 +135,60 @@ def glance_reply(body: bytes) -> ReplyGlance:
 
 
 def read_reply(body: bytes) -> Reply:
+    """Raises UpstreamFault for a body that is no answer, as `glance_reply` does."""
     try:
+        told = _reply_decoder.decode(body)
         members = _members_decoder.decode(body)
-        if bytes(members.get("error", NULL)) != NULL_TEXT or "choices" not in members:
-            raise fault_in_answer(body)
-        choices = _choices_decoder.decode(members["choices"])
-        told_id = _text(members.get("id"))
-        reply = Reply(
-            dialect=NAME,
-            id=told_id,
-            model=_text(members.get("model")),
-            created=_number(members.get("created")),
-            choices=tuple([_read_choice(choice, i, told_id) for i, choice in enumerate(choices)]),
-            usage=read_usage(members.get("usage", NULL)),
-            extra=tuple(
-                [(name, raw) for name, raw in members.items() if name not in _NAMED and bytes(raw) != NULL_TEXT]
-            ),
-        )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _malformed(body, error) from None
-    if not reply.choices:
+    if not told.choices or ("error" in members and bytes(told.error) != NULL_TEXT):
         raise fault_in_answer(body)
-    return reply
+    id_, model, created = told.id, told.model, told.created
+    told_id = id_ if type(id_) is str and id_ else None
+    return Reply(
+        NAME,
+        told_id,
+        model if type(model) is str and model else None,
+        tuple([_read_choice(choice, i, told_id) for i, choice in enumerate(told.choices)]),
+        read_usage(told.usage),
+        int(created) if type(created) in _NUMBERS and abs(created) < 1e15 else None,
+        () if _NAMED.issuperset(members) else _extra(members),
+    )
+
+
+def _extra(members: dict[str, Raw]) -> tuple[tuple[str, Json], ...]:
+    return tuple([(name, raw) for name, raw in members.items() if name not in _NAMED and bytes(raw) != NULL_TEXT])
 
 
 def _malformed(body: bytes, error: Exception) -> UpstreamFault:
+    try:
+        if bytes(_error_decoder.decode(body).error) != NULL_TEXT:
+            return fault_in_answer(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
     shown = excerpt(body)
     return UpstreamFault(
         Fault(kind=FaultKind.MALFORMED, message=f"the answer is not a chat completion ({error}): {shown}")
     )
 
 
-def _text(raw: Raw | None) -> str | None:
-    value = None if raw is None else msgspec.json.decode(raw)
-    return value if isinstance(value, str) and value else None
-
-
-def _number(raw: Raw | None) -> int | None:
-    value = None if raw is None else msgspec.json.decode(raw)
-    return int(value) if isinstance(value, int | float) and abs(value) < 1e15 else None
-
-
 def _read_choice(choice: _Choice, place: int, reply: str | None) -> Choice:
     message = choice.message or _Message()
-    blocks = [*read_reasoning(message.reasoning_details, message.reasoning_content, message.reasoning)]
-    blocks += _read_content(message.content, tuple(message.annotations or ()))
+    blocks: list[Block] = []
+    if message.reasoning_details or message.reasoning_content or message.reasoning:
+        blocks += read_reasoning(message.reasoning_details, message.reasoning_content, message.reasoning)
+    if message.content is not None or message.annotations:
+        blocks += _read_content(message.content, tuple(message.annotations or ()))
     if message.refusal:
         blocks.append(Refusal(message.refusal))
-    blocks += _read_calls(message, place, reply)
+    if message.tool_calls or message.function_call is not None:
+        blocks += _read_calls(message, place, reply)
     audio = message.audio
     if audio is not None and (audio.id or audio.data):
         blocks.append(Audio(Source(data=audio.data), transcript=audio.transcript, id=audio.id))
-    logprobs = choice.logprobs if bytes(choice.logprobs) != NULL_TEXT else None
-    return Choice(tuple(blocks), read_stop(choice.finish_reason), logprobs)
+    logprobs = choice.logprobs
+    told = logprobs is not NULL and bytes(logprobs) != NULL_TEXT
+    return Choice(tuple(blocks), read_stop(choice.finish_reason), logprobs if told else None)
 
 
 def read_reasoning(details: list[ReasoningDetail] | None, content: object, reasoning: object) -> list[Block]:

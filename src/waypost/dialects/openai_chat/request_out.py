@@ -7,7 +7,6 @@ Servers of this protocol differ in what they take beyond OpenAI's oldest paramet
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -28,30 +27,34 @@ _TIERS = {
     **{tier: tier for tier in ("auto", "default", "flex", "priority", "scale", "on_demand", "performance")},
     "standard_only": "default",  # Anthropic's word for it
 }
+_encode = msgspec.json.Encoder().encode
 _NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
 
 
 def write_request(request: Request, shape: Shape) -> Written:
     """Never fails: what a provider would refuse for its own reasons is left for it to refuse."""
-    dropped: dict[str, None] = {}
-
-    def lose(name: str) -> None:
-        dropped[name] = None
-
+    dropped: list[str] = []
+    lose = dropped.append
+    quirks = shape.quirks
     home = request.dialect == NAME
-    messages = MessagesOut(home, shape.quirks, lose).write(request.turns)
-    body: Members = {"model": shape.model, "messages": messages}
+    body: Members = {"model": shape.model, "messages": MessagesOut(home, quirks, lose).write(request.turns)}
     if request.stream:
         body["stream"] = True
-        if "no_stream_options" not in shape.quirks:
+        if "no_stream_options" not in quirks:
             body["stream_options"] = {"include_usage": True}
-    body.update(_limit(request, shape))
-    body.update(_sampling(request, shape, lose))
-    body.update(_tools(request, shape, lose))
+    limit = request.max_tokens
+    if shape.max_output is not None:
+        limit = shape.max_output if limit is None else min(limit, shape.max_output)
+    if limit is not None:
+        default = "max_completion_tokens" if "max_completion_tokens" in quirks else "max_tokens"
+        body[shape.max_output_field or default] = limit
+    _sample(body, request, home or "top_k" in quirks, lose)
+    if request.tools:
+        body.update(_tools(request, shape, lose))
     if request.output is not None:
         body["response_format"] = _format(request.output)
     if request.reasoning is not None:
-        body.update(_reasoning(request.reasoning, shape.quirks, home, lose))
+        body.update(_reasoning(request.reasoning, quirks, home, lose))
     if request.user:
         body["user"] = request.user
     if request.service_tier is not None:
@@ -65,37 +68,33 @@ def write_request(request: Request, shape: Shape) -> Written:
             body[name] = raw
         else:
             lose(name)
-    return Written(msgspec.json.encode(body), tuple(dropped))
+    return Written(_encode(body), tuple(dict.fromkeys(dropped)) if dropped else ())
 
 
-def _limit(request: Request, shape: Shape) -> Members:
-    limit = request.max_tokens
-    if shape.max_output is not None:
-        limit = shape.max_output if limit is None else min(limit, shape.max_output)
-    if limit is None:
-        return {}
-    default = "max_completion_tokens" if "max_completion_tokens" in shape.quirks else "max_tokens"
-    return {shape.max_output_field or default: limit}
-
-
-def _sampling(request: Request, shape: Shape, lose: Lose) -> Members:
-    given: dict[str, Any] = {
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        "frequency_penalty": request.frequency_penalty,
-        "presence_penalty": request.presence_penalty,
-        "seed": request.seed,
-        "stop": list(request.stop) or None,
-        "n": request.choices,
-        "logprobs": request.logprobs,
-        "top_logprobs": request.top_logprobs,
-    }
+def _sample(body: Members, request: Request, takes_top_k: bool, lose: Lose) -> None:
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.top_p is not None:
+        body["top_p"] = request.top_p
+    if request.frequency_penalty is not None:
+        body["frequency_penalty"] = request.frequency_penalty
+    if request.presence_penalty is not None:
+        body["presence_penalty"] = request.presence_penalty
+    if request.seed is not None:
+        body["seed"] = request.seed
+    if request.stop:
+        body["stop"] = request.stop
+    if request.choices is not None:
+        body["n"] = request.choices
+    if request.logprobs is not None:
+        body["logprobs"] = request.logprobs
+    if request.top_logprobs is not None:
+        body["top_logprobs"] = request.top_logprobs
     if request.top_k is not None:
-        if "top_k" in shape.quirks or request.dialect == NAME:
-            given["top_k"] = request.top_k
+        if takes_top_k:
+            body["top_k"] = request.top_k
         else:
             lose("top_k")
-    return {name: value for name, value in given.items() if value is not None}
 
 
 def _tools(request: Request, shape: Shape, lose: Lose) -> Members:

@@ -26,9 +26,12 @@ STOP_KINDS = {
 }
 
 
+_STOPS = {word: Stop(kind, word) for word, kind in STOP_KINDS.items()}
+
+
 def read_stop(word: str | None) -> Stop | None:
     """An empty word says nothing, so it is no stop reason."""
-    return Stop(STOP_KINDS.get(word, StopKind.OTHER), word) if word else None
+    return _STOPS.get(word) or Stop(StopKind.OTHER, word) if word else None
 
 
 def write_stop(kind: StopKind) -> str:
@@ -94,16 +97,15 @@ def read_usage(raw: Raw) -> Usage | None:
 
 
 def _disjoint(wire: WireUsage) -> Usage:
-    cached = cache_write = write_1h = None
+    cached, cache_write, write_1h = None, wire.cache_creation_input_tokens, None
     if (prompt := wire.prompt_tokens_details) is not None:
-        cached, cache_write = prompt.cached_tokens, prompt.cache_write_tokens
+        cached = prompt.cached_tokens
+        if prompt.cache_write_tokens is not None:
+            cache_write = prompt.cache_write_tokens
     if cached is None:
         cached = _vendors_cached(wire)
-    if cache_write is None:
-        cache_write = wire.cache_creation_input_tokens
     if wire.cache_creation is not None:
         write_1h = wire.cache_creation.ephemeral_1h_input_tokens
-    output, reasoning = _output(wire)
     uncached = wire.prompt_tokens
     if uncached is not None:  # a provider that tells a part as larger than the whole contradicts itself
         if cached is not None:
@@ -112,15 +114,8 @@ def _disjoint(wire: WireUsage) -> Usage:
         if cache_write is not None:
             cache_write = min(cache_write, uncached)
             uncached -= cache_write
-        uncached = max(0, uncached)
-    return Usage(
-        input=uncached,
-        cache_read=cached,
-        cache_write=cache_write,
-        output=output,
-        reasoning=reasoning,
-        cache_write_1h=write_1h,
-    )
+    output, reasoning = _output(wire)
+    return Usage(uncached, cached, cache_write, output, reasoning, write_1h)
 
 
 def _vendors_cached(wire: WireUsage) -> int | None:
@@ -140,17 +135,17 @@ def _output(wire: WireUsage) -> tuple[int | None, int | None]:
     exactly that much. Gemini's compatible endpoint does so too and does not even name it: only its total holds the
     thinking that is billed. Mistral's totals hold sound that it bills by the second.
     """
-    details = wire.completion_tokens_details
-    reasoning = None if details is None else details.reasoning_tokens
-    if reasoning is None:
-        reasoning = wire.reasoning_tokens
+    reasoning = wire.reasoning_tokens
+    if (details := wire.completion_tokens_details) is not None and details.reasoning_tokens is not None:
+        reasoning = details.reasoning_tokens
     completion = wire.completion_tokens
     if completion is None:
         return None, reasoning
     beside = (wire.total_tokens or 0) - (wire.prompt_tokens or 0) - completion
-    hidden = reasoning is None and wire.prompt_audio_seconds is None and beside <= MOST_HIDDEN
-    if beside > 0 and (reasoning == beside or hidden):
-        return completion, beside
+    if beside > 0:
+        hidden = reasoning is None and wire.prompt_audio_seconds is None and beside <= MOST_HIDDEN
+        if hidden or reasoning == beside:
+            return completion, beside
     if reasoning is None:
         return completion, None
     reasoning = min(reasoning, completion)
