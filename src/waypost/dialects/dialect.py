@@ -17,7 +17,7 @@ from waypost.conversation.request import Request
 from waypost.wire.frames import Frame, Framing
 
 
-class Glance(Struct, frozen=True, kw_only=True):
+class Glance(Struct, frozen=True):
     """The few fields of a request that a decision needs; the rest of the body stays unread.
 
     `max_output` is the caller's own limit on output tokens (per choice), if any. `unbounded_input` says that the input

@@ -90,9 +90,11 @@ def block_out(block: Block, lose: Lose) -> Written | None:
 def reply_block_out(block: Block) -> Written | None:
     """A block of an answer; None for what an answer of this protocol can't hold (an image, another's server tool)."""
     match block:
+        case Text():
+            return text_out(block.text, block.cache, block.citations)
         case Thinking():
             return thinking_out(block) if block.text or block.signature else None
-        case Text() | Refusal() | ToolCall() | RedactedThinking() | Opaque():
+        case Refusal() | ToolCall() | RedactedThinking() | Opaque():
             return block_out(block, _forget)
         case Image() | Document() | Audio() | ToolResult():
             return None
@@ -105,10 +107,9 @@ def text_out(text: str, cache: CacheMark | None = None, citations: tuple[Json, .
     if not text:
         return None
     block: dict[str, object] = {"type": "text", "text": text}
-    own = [citation for citation in citations if is_own_citation(citation)]
-    if own:
+    if citations and (own := [citation for citation in citations if is_own_citation(citation)]):
         block["citations"] = own
-    return with_cache(block, cache)
+    return block if cache is None else with_cache(block, cache)
 
 
 def is_own_citation(citation: Json) -> bool:

@@ -91,12 +91,12 @@ _REPLY = msgspec.json.Decoder(_Reply)
 _METADATA = msgspec.json.Decoder(_WithMetadata)
 
 _NONE: frozenset[str] = frozenset()
-_TOOLS = frozenset(("tools",))
 # Which of two a provider would obey can't be known, and money, policy or routing hangs on each of these.
 _ACTED_ON = unique_members(
     *("model", "messages", "max_tokens", "stream", "tools", "metadata", "waypost"),
     *("mcp_servers", "container", "thread"),
 )
+_RARE = frozenset(_Body.__struct_fields__) - {"model", "messages", "max_tokens", "stream"}
 _UNBOUNDED = "unbounded"
 _ONLY_UNBOUNDED = frozenset((_UNBOUNDED,))
 _DEEPEST = 4  # a document made of content within a tool result within a message
@@ -108,38 +108,32 @@ def glance(body: bytes) -> Glance:
     if not seen.model:
         refuse("`model` is empty")
     limit = seen.max_tokens
-    if limit is not None and limit < 0:
-        refuse("`max_tokens` is negative")
-    if limit is not None and limit > MOST_ASKED:
-        refuse(f"`max_tokens` is above {MOST_ASKED}")
-    check_unique(body, _ACTED_ON, bytes(seen.messages))
-    needs = _TOOLS if seen.tools else _NONE
-    unbounded = False
-    if seen.thinking is not None or seen.output_config is not None or seen.output_format:
-        needs = needs | _features(seen)
-    if seen.tools or seen.mcp_servers or seen.container or seen.thread:
-        unbounded = _served(seen)
-    media = _media(seen.messages)
-    if media:
-        unbounded = unbounded or _UNBOUNDED in media
-        needs = needs | (media - _ONLY_UNBOUNDED)
-    metadata = seen.metadata
+    if limit is not None and not 0 <= limit <= MOST_ASKED:
+        refuse("`max_tokens` is negative" if limit < 0 else f"`max_tokens` is above {MOST_ASKED}")
+    names = check_unique(body, _ACTED_ON, bytes(seen.messages))
+    needs = _media(seen.messages)
+    unbounded = _UNBOUNDED in needs
+    if unbounded:
+        needs -= _ONLY_UNBOUNDED
+    if _RARE.isdisjoint(names):
+        return Glance(seen.model, seen.stream is True, limit, 1, True, unbounded, None, needs)
+    metadata = seen.metadata or _Metadata()
     return Glance(
         model=seen.model,
         stream=seen.stream is True,
         max_output=limit,
         asked_usage=True,
-        unbounded_input=unbounded,
+        unbounded_input=unbounded or _served(seen),
         unpriced="speed: fast" if seen.speed and bytes(seen.speed) == b'"fast"' else None,
-        needs=needs,
+        needs=needs | _features(seen),
         options=seen.waypost,
-        task=None if metadata is None else metadata.task,
-        combination_id=None if metadata is None else metadata.combination_id,
+        task=metadata.task,
+        combination_id=metadata.combination_id,
     )
 
 
 def _features(seen: _Body) -> frozenset[str]:
-    features = set()
+    features = {"tools"} if seen.tools else set()
     if seen.thinking is not None and seen.thinking.type != "disabled":
         features.add("reasoning")
     if told(seen.output_format) or (seen.output_config is not None and told(seen.output_config.format)):

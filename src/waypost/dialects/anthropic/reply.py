@@ -1,6 +1,6 @@
 """A whole message: JSON ⇄ the neutral reply."""
 
-import hashlib
+from hashlib import blake2s
 
 import msgspec
 from msgspec import Raw, Struct
@@ -26,6 +26,7 @@ class _Message(Struct, frozen=True):
 
 
 _MESSAGE = msgspec.json.Decoder(_Message)
+_encode = msgspec.json.Encoder().encode
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 _NAMED = frozenset((*_Message.__struct_fields__, "role"))
 
@@ -58,20 +59,20 @@ def write_reply(reply: Reply, request_model: str) -> bytes:
     """Only the first choice can be carried: this protocol has one."""
     choice = reply.choices[0] if reply.choices else Choice((), None)
     stop = choice.stop
-    refused = any(isinstance(block, Refusal) for block in choice.blocks)
+    content = [written for block in choice.blocks if (written := reply_block_out(block)) is not None]
     body: dict[str, object] = {
         "id": message_id(reply.id, reply.model, reply.created),
         "type": "message",
         "role": "assistant",
         "model": reply.model or request_model,
-        "content": [written for written in map(reply_block_out, choice.blocks) if written is not None],
-        "stop_reason": None if stop is None else stop_word(stop, refused=refused),
+        "content": content,
+        "stop_reason": None if stop is None else stop_word(stop, refused=Refusal in map(type, choice.blocks)),
         "stop_sequence": None if stop is None else stop.sequence,
         "usage": write_usage(reply.usage),
     }
     if reply.dialect == NAME:
         body.update(_own(reply.extra, body))
-    return msgspec.json.encode(body)
+    return _encode(body)
 
 
 def message_id(given: str | None, model: str | None, created: int | None) -> str:
@@ -79,7 +80,7 @@ def message_id(given: str | None, model: str | None, created: int | None) -> str
     if given is not None and given.startswith("msg_"):
         return given
     seed = given or f"{model} {created}"
-    return "msg_" + hashlib.blake2s(seed.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    return "msg_" + blake2s(seed.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def _extra(members: dict[str, Raw]) -> tuple[tuple[str, Json], ...]:

@@ -92,17 +92,18 @@ def started_usage(usage: WireUsage) -> WireUsage:
 
 def read_usage(usage: WireUsage) -> Usage:
     """A count that can't be one (negative, absurd) is unknown: it never breaks the answer that it came with."""
+    cache_read, cache_write = usage.cache_read_input_tokens, usage.cache_creation_input_tokens
     output = _count(usage.output_tokens)
     thinking = _count(usage.output_tokens_details.thinking_tokens) if usage.output_tokens_details else None
     if output is not None and thinking is not None:
         output = max(0, output - thinking)
     return Usage(
-        input=_count(usage.input_tokens),
-        cache_read=_count(usage.cache_read_input_tokens),
-        cache_write=_count(usage.cache_creation_input_tokens),
-        output=output,
-        reasoning=thinking,
-        cache_write_1h=_count(usage.cache_creation.ephemeral_1h_input_tokens) if usage.cache_creation else None,
+        _count(usage.input_tokens),
+        None if cache_read is None else _count(cache_read),
+        None if cache_write is None else _count(cache_write),
+        output,
+        thinking,
+        _count(usage.cache_creation.ephemeral_1h_input_tokens) if usage.cache_creation else None,
     )
 
 
