@@ -195,30 +195,44 @@ def interrupted(entry: Accepted) -> bytes:
 
 
 def _insert_rows(ledger: sqlite3.Connection, ended: Sequence[Own], kinds: Sequence[int]) -> None:
-    rows = [_values(own, kind) for own, kind in zip(ended, kinds, strict=True)]
-    start = 0
-    for size, statement in _INSERTIONS:
-        while start + size <= len(rows):
-            ledger.execute(statement, list(chain.from_iterable(rows[start : start + size])))
-            start += size
+    values = _values(ended, kinds)
+    start, left = 0, len(ended)
+    for rows, statement in _INSERTIONS:
+        while left >= rows:
+            end = start + rows * len(_COLUMNS)
+            ledger.execute(statement, values[start:end])
+            start, left = end, left - rows
     bodies = [(own.id, *own.bodies) for own in ended if own.bodies is not None]
     if bodies:
         ledger.executemany("INSERT INTO bodies (call_id, request, reply) VALUES (?, ?, ?)", bodies)
 
 
-def _values(own: Own, kind: int) -> list[Value]:
-    """The row's columns in the types that are bound fastest."""
-    call, started_ns, read, cached, written, output, reasoning, _, _, cost, first, total, overhead, *_ = astuple(own)
-    decision, attempts = str(own.decision, "utf-8"), str(own.attempts, "utf-8")
-    numbers = (read, cached, written, output, reasoning, cost, first, total, overhead)
-    return [
-        call,
-        started_ns,
-        kind,
-        *[_NULL if number is None else number for number in numbers],
-        _NULL if decision == "null" else decision,
-        attempts,
-    ]
+def _values(ended: Sequence[Own], kinds: Sequence[int]) -> list[Value]:
+    """All rows' columns, one after the other, in the types that are bound fastest."""
+    values: list[Value] = []
+    for own, kind in zip(ended, kinds, strict=True):
+        (
+            call, started_ns, read, cached, written, output, reasoning, _, _,
+            cost, first_byte, total, overhead, _, decision, _, attempts, _, _,
+        ) = astuple(own)  # fmt: skip
+        decided = str(decision, "utf-8")
+        values += (
+            call,
+            started_ns,
+            kind,
+            _NULL if read is None else read,
+            _NULL if cached is None else cached,
+            _NULL if written is None else written,
+            _NULL if output is None else output,
+            _NULL if reasoning is None else reasoning,
+            _NULL if cost is None else cost,
+            _NULL if first_byte is None else first_byte,
+            _NULL if total is None else total,
+            _NULL if overhead is None else overhead,
+            _NULL if decided == "null" else decided,
+            str(attempts, "utf-8"),
+        )
+    return values
 
 
 def _insertion(rows: int) -> str:

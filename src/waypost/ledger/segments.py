@@ -13,7 +13,7 @@ from types import TracebackType
 from waypost.ledger.errors import JournalOwned
 
 SUFFIX = ".journal"
-_CHUNK = 256 * 1024
+_CHUNK = 1024 * 1024  # what is moved in one transaction: the pages that all rows touch are written once in each
 
 
 def segment_names(folder: Path) -> list[str]:

@@ -14,6 +14,7 @@ from waypost.ledger.errors import LedgerError
 
 _SCHEME = "sqlite:///"
 _BUSY_S = 5.0
+_CHECKPOINT_PAGES = 4000  # 16 MB: four times SQLite's, because a page that is written again before is copied only once
 
 
 def ledger_path(store: Store) -> Path:
@@ -80,6 +81,7 @@ def _writer(path: Path, busy_s: float) -> sqlite3.Connection:
     try:
         ledger.execute("PRAGMA journal_mode = WAL").close()
         ledger.execute("PRAGMA synchronous = NORMAL").close()
+        ledger.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}").close()
         _migrate(ledger, path)
     except BaseException:
         ledger.close()
