@@ -146,21 +146,21 @@ def test_duplicates_are_refused(body: str) -> None:
 def test_no_false_duplicates(body: str) -> None:
     for length in LENGTHS:
         names = check_unique(longer(body, length), UNIQUE, messages_of(body))
-        assert names >= json.loads(body).keys() & UNIQUE.names
+        assert set(names) >= json.loads(body).keys() & UNIQUE.names
 
 
 def test_messages_given_twice() -> None:
     body = '{"messages":[1],"messages":[1]}'
     for length in LENGTHS:
         with pytest.raises(Refused, match="`messages` is given twice"):
-            check_unique(longer(body, length), UNIQUE, b"[1]")
+            check_unique(longer(body, length), UNIQUE, msgspec.Raw(b"[1]"))
 
 
 def test_a_second_member_does_not_hide_in_the_space_of_the_first() -> None:
     """As long as if it were given once: what is printed again is only ever shorter."""
     with pytest.raises(Refused, match="`model` is given twice"):
-        check_unique(b'{"model":"a","model":"b"}' + b" " * 8, UNIQUE, b"")
-    check_unique(b'{"a":"\\/","model":"x"}', UNIQUE, b"")
+        check_unique(b'{"model":"a","model":"b"}' + b" " * 8, UNIQUE, msgspec.Raw())
+    check_unique(b'{"a":"\\/","model":"x"}', UNIQUE, msgspec.Raw())
 
 
 def longer(body: str, length: int) -> bytes:
@@ -168,9 +168,9 @@ def longer(body: str, length: int) -> bytes:
     return body.encode() if not length else body[:-1].encode() + b',"pad":"' + b"x" * length + b'"}'
 
 
-def messages_of(body: str) -> bytes:
+def messages_of(body: str) -> msgspec.Raw:
     messages = json.loads(body).get("messages")
-    return b"" if messages is None else json.dumps(messages, separators=(",", ":")).encode()
+    return msgspec.Raw(b"" if messages is None else json.dumps(messages, separators=(",", ":")).encode())
 
 
 class Named(msgspec.Struct):

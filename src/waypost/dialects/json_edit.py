@@ -5,10 +5,11 @@ Knows JSON's grammar (RFC 8259) and nothing of any dialect. What it is given to 
 """
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping
 from typing import NamedTuple, NoReturn, TypeVar
 
 import msgspec
+from msgspec import Raw
 
 from waypost.conversation.faults import ErrorKind, Refused
 
@@ -24,8 +25,8 @@ _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\n\r]*")
 _BARE = re.compile(rb"[^ \t\n\r,\]}]+")
-_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_ENCODER = msgspec.json.Encoder()
+_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_encode = msgspec.json.Encoder().encode
 _OPENING = b"{["
 _COLONS = (b":", b": ")
 _AFTER_VALUE = frozenset((b",", b"}", b" ", b"\n", b"\r", b"\t"))
@@ -131,27 +132,24 @@ def unique_members(*names: str) -> UniqueMembers:
     return UniqueMembers(frozenset(names), re.compile(rb'"(' + "|".join(names).encode() + rb')"[ \t\n\r]*:'))
 
 
-def check_unique(body: bytes, unique: UniqueMembers, messages: bytes) -> Set[str]:
+def check_unique(body: bytes, unique: UniqueMembers, messages: Raw) -> Collection[str]:
     """Refuses a body in which one of `unique` is a top-level member more than once. Gives those that may be there.
 
     `messages` is the value of its member of that name, empty if there is none.
     """
     try:
-        members = _MEMBERS.decode(body) if len(body) <= _MOST_REPRINTED else None
+        there = _decode_members(body) if len(body) <= _MOST_REPRINTED else None
     except (msgspec.DecodeError, UnicodeDecodeError):  # a name that can't be decoded; such are left to the provider
-        members = None
-    if members is None:
-        _search_twice(body, unique, messages)
-        return unique.names
+        there = None
     # Printed without space and each name once, it is shorter if it had any of these: then there is a doubt.
-    if len(_ENCODER.encode(members)) != len(body):
+    if there is None or len(_encode(there)) != len(body):
         _search_twice(body, unique, messages)
-    return members.keys()
+    return unique.names if there is None else there
 
 
-def _search_twice(body: bytes, unique: UniqueMembers, messages: bytes) -> None:
+def _search_twice(body: bytes, unique: UniqueMembers, messages: Raw) -> None:
     """The names are searched without the messages if these are long; the whole is only walked if that finds a doubt."""
-    rest = without(body, messages, b'"messages"') if messages and len(body) > _LARGE else body
+    rest = without(body, bytes(messages), b'"messages"') if messages and len(body) > _LARGE else body
     found = unique.spelt.findall(rest)
     if len(found) == len(set(found)) and not _has_spelling_escape(rest):
         return

@@ -270,7 +270,7 @@ REFUSED: list[tuple[bytes, str]] = [
     (b"", "the body"),
     (b"[]", "the body: Expected `object`, got `array`"),
     (b'{"model":"\xff"}', "not valid UTF-8"),
-    (b'{"model":' + b"[" * 5000 + b"]" * 5000 + b"}", "nested too deeply"),
+    (b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}", "nested too deeply"),
     (encoded({**MINIMAL, "model": ""}), "model: is missing"),
     (encoded({"max_tokens": 1, "messages": []}), "model: is missing"),
     (encoded({**MINIMAL, "model": 5}), "model: Expected `str`, got `int`"),

@@ -99,6 +99,7 @@ _ACTED_ON = unique_members(
 _RARE = frozenset(_Body.__struct_fields__) - {"model", "messages", "max_tokens", "stream"}
 _UNBOUNDED = "unbounded"
 _ONLY_UNBOUNDED = frozenset((_UNBOUNDED,))
+_LOOKED_AT = frozenset(("image", "document", "tool_result", "container_upload"))
 _DEEPEST = 4  # a document made of content within a tool result within a message
 
 
@@ -110,7 +111,7 @@ def glance(body: bytes) -> Glance:
     limit = seen.max_tokens
     if limit is not None and not 0 <= limit <= MOST_ASKED:
         refuse("`max_tokens` is negative" if limit < 0 else f"`max_tokens` is above {MOST_ASKED}")
-    names = check_unique(body, _ACTED_ON, bytes(seen.messages))
+    names = check_unique(body, _ACTED_ON, seen.messages)
     needs = _media(seen.messages)
     unbounded = _UNBOUNDED in needs
     if unbounded:
@@ -155,7 +156,7 @@ def _media(messages: Raw) -> frozenset[str]:
     try:
         for message in _MESSAGES.decode(messages) if messages else ():
             content = message.content
-            if content is not None and not isinstance(content, str):
+            if isinstance(content, list):
                 found = set() if found is None else found
                 _look(content, found, 1)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -170,6 +171,8 @@ def _look(parts: list[_Part], found: set[str], depth: int) -> None:
         return
     for part in parts:
         kind = part.type
+        if kind not in _LOOKED_AT:
+            continue
         if kind == "image":
             found.add("images")
             found.add(_UNBOUNDED)

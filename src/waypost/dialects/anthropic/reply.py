@@ -34,7 +34,8 @@ _NAMED = frozenset((*_Message.__struct_fields__, "role"))
 def read_reply(body: bytes) -> Reply:
     """Raises UpstreamFault: MALFORMED, or the error that stands in the body."""
     try:
-        check_text(body)
+        if not body.isascii():
+            check_text(body)
         message = decode(_MESSAGE, body, "")
         if message.type == "error":
             raise UpstreamFault(read_error_event(body))
@@ -77,7 +78,7 @@ def write_reply(reply: Reply, request_model: str) -> bytes:
 
 def message_id(given: str | None, model: str | None, created: int | None) -> str:
     """An id of this protocol's look, the same for the same answer."""
-    if given is not None and given.startswith("msg_"):
+    if given and given.startswith("msg_"):
         return given
     seed = given or f"{model} {created}"
     return "msg_" + blake2s(seed.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

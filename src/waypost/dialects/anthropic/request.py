@@ -95,10 +95,12 @@ OWN_METADATA = ("task", "combination_id")
 def read_request(body: bytes) -> Request:
     """Raises Refused(BAD_REQUEST) that names the field."""
     try:
-        check_text(body)
+        if not body.isascii():
+            check_text(body)
         return _read(decode(_BODY, body, ""), body)
     except ShapeError as error:
-        raise Refused(ErrorKind.BAD_REQUEST, str(error)) from error
+        # That null is as good as absence helps nobody who meant to say something.
+        raise Refused(ErrorKind.BAD_REQUEST, str(error).replace(" | null`", "`")) from error
 
 
 def _read(body: _Body, raw: bytes) -> Request:

@@ -145,7 +145,8 @@ class StreamReader:
         return [Failed(Fault(kind=FaultKind.TRUNCATED, message="the stream ended before its message_stop"))]
 
     def _feed(self, event: str | None, data: bytes) -> list[Event]:
-        check_text(data)
+        if not data.isascii():
+            check_text(data)
         match event if event in _KINDS else _kind_of(data):
             case "content_block_delta":
                 return self._delta(data)

@@ -32,11 +32,10 @@ def decode(decoder: "msgspec.json.Decoder[T]", raw: bytes | Raw, where: str) -> 
 
 def check_text(body: bytes) -> None:
     """msgspec does not look into what it skips: a Raw could hold bytes that are no text. Raises ShapeError."""
-    if not body.isascii():
-        try:
-            body.decode()
-        except UnicodeDecodeError as error:
-            raise ShapeError(f"not valid UTF-8 (byte {error.start})") from error
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise ShapeError(f"not valid UTF-8 (byte {error.start})") from error
 
 
 def told(raw: Raw) -> bool:

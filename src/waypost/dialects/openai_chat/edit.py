@@ -28,13 +28,16 @@ Limit = Annotated[int, Meta(ge=1, le=MOST_ASKED)]
 LIMIT_FIELDS = ("max_completion_tokens", "max_tokens")
 
 
+_ABSENT = Raw()  # what holds nothing is no JSON: a member that is not there
+
+
 class _StreamOptions(Struct, gc=False):
     include_usage: bool | None = None
 
 
 class _Seen(Struct, gc=False):
     model: Annotated[str, Meta(min_length=1)]
-    messages: Raw | UnsetType = UNSET
+    messages: Raw = _ABSENT
     stream: bool | None = None
     max_tokens: Limit | None = None
     max_completion_tokens: Limit | None = None
@@ -119,12 +122,12 @@ def glance(body: bytes) -> Glance:
     """Refused(BAD_REQUEST), naming the field, for what is here but not as the protocol says, or is here twice."""
     seen = decode(_decoder, body)
     messages = seen.messages
-    names = check_unique(body, _ACTED_ON, b"" if messages is UNSET else bytes(messages))
+    names = check_unique(body, _ACTED_ON, messages)
     task = combination_id = None
     if seen.metadata is not UNSET:
         task, combination_id = _labels(bytes(seen.metadata))
     needs, unbounded = _NOTHING, False
-    if messages is not UNSET and (b'"type"' in body or b"\\u00" in body):
+    if messages and (b'"type"' in body or b"\\u00" in body):
         needs, unbounded = _part_needs(messages)
     unpriced = None
     if not _RARE_NAMES.isdisjoint(names):

@@ -32,13 +32,12 @@ def cache_control(mark: CacheMark) -> Members:
 class MessagesOut:
     """`home`: the turns were read from this dialect. `lose` is told what can't be carried."""
 
-    __slots__ = ("_home", "_lose", "_marks", "_quirks")
+    __slots__ = ("_home", "_lose", "_quirks")
 
     def __init__(self, home: bool, quirks: frozenset[str], lose: Callable[[str], None]) -> None:
         self._home = home
         self._quirks = quirks
         self._lose = lose
-        self._marks = home or "cache_control" in quirks
 
     def write(self, turns: Iterable[Turn]) -> list[Members]:
         messages: list[Members] = []
@@ -116,7 +115,7 @@ class MessagesOut:
                 return None  # never said by a user
 
     def _marked(self, part: Members, mark: CacheMark | None) -> Members:
-        if mark is not None and self._marks:
+        if mark is not None and (self._home or "cache_control" in self._quirks):
             part["cache_control"] = cache_control(mark)
         return part
 

@@ -177,8 +177,11 @@ def _read_choice(choice: _Choice, place: int, reply: str | None) -> Choice:
     blocks: list[Block] = []
     if message.reasoning_details or message.reasoning_content or message.reasoning:
         blocks += read_reasoning(message.reasoning_details, message.reasoning_content, message.reasoning)
-    if message.content is not None or message.annotations:
-        blocks += _read_content(message.content, tuple(message.annotations or ()))
+    content = message.content
+    if message.annotations or (content is not None and not isinstance(content, str)):
+        blocks += _read_content(content, tuple(message.annotations or ()))
+    elif content:
+        blocks.append(Text(content))
     if message.refusal:
         blocks.append(Refusal(message.refusal))
     if message.tool_calls or message.function_call is not None:
