@@ -24,6 +24,8 @@ from waypost.dialects.dialect import Shape, Written
 
 Members = dict[str, object]
 
+_encode = msgspec.json.Encoder().encode
+_SYSTEM = (Role.SYSTEM, Role.DEVELOPER)
 _NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
 _SHARES = {"minimal": 0.2, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.9, "max": 0.9}
 _EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
@@ -38,11 +40,8 @@ class _Message(NamedTuple):
 
 def write_request(request: Request, shape: Shape) -> Written:
     """Never fails: what Anthropic would refuse for its own reasons is left for it to refuse."""
-    dropped: dict[str, None] = {}
-
-    def lose(name: str) -> None:
-        dropped[name] = None
-
+    dropped: list[str] = []
+    lose = dropped.append
     home = request.dialect == NAME
     limit = shape.default_max_output if request.max_tokens is None else request.max_tokens
     if shape.max_output is not None:
@@ -50,14 +49,15 @@ def write_request(request: Request, shape: Shape) -> Written:
     body: Members = {"model": shape.model, "max_tokens": limit}
     if request.stream:
         body["stream"] = True
-    body.update(_home_turns(request, lose) if home else _foreign_turns(request, lose))
-    body.update(_tools(request, lose))
+    body.update(_home_turns(request, lose) if home else _foreign_turns(request.turns, lose))
+    if request.tools or request.tool_choice is not None or request.parallel_tool_calls is not None:
+        body.update(_tools(request, lose))
     if home:
         body.update(_home_parameters(request))
     else:
         body.update(_foreign_parameters(request, shape, limit, lose))
         _lose_the_rest(request, lose)
-    return Written(msgspec.json.encode(body), tuple(dropped))
+    return Written(_encode(body), tuple(dict.fromkeys(dropped)) if dropped else ())
 
 
 def _home_turns(request: Request, lose: Lose) -> Members:
@@ -70,14 +70,15 @@ def _home_turns(request: Request, lose: Lose) -> Members:
     return members
 
 
-def _foreign_turns(request: Request, lose: Lose) -> Members:
-    system, rest = _split_system(request.turns)
+def _foreign_turns(turns: tuple[Turn, ...], lose: Lose) -> Members:
+    count = _leading_system(turns)
     members: Members = {}
-    texts = [written for turn in system for written in _system_content(turn, lose)]
-    if texts:
-        members["system"] = texts
+    if count:
+        texts = [written for turn in turns[:count] for written in _system_content(turn, lose)]
+        if texts:
+            members["system"] = texts
     said: list[tuple[Role, list[WrittenBlock]]] = []
-    for message in _merged(rest, lose):
+    for message in _merged(turns[count:], lose):
         content = _content(message.blocks, lose)
         if not content:
             continue
@@ -85,20 +86,21 @@ def _foreign_turns(request: Request, lose: Lose) -> Members:
             said[-1][1].extend(content)
         else:
             said.append((message.role, content))
-    messages: list[Members] = [{"role": role.value, "content": content} for role, content in said]
+    messages: list[Members] = [{"role": role, "content": content} for role, content in said]
     if not said or said[0][0] is not Role.USER:
-        messages.insert(0, {"role": Role.USER.value, "content": "."})
+        messages.insert(0, {"role": Role.USER, "content": "."})
     members["messages"] = messages
     return members
 
 
-def _split_system(turns: tuple[Turn, ...]) -> tuple[tuple[Turn, ...], tuple[Turn, ...]]:
+def _leading_system(turns: tuple[Turn, ...]) -> int:
+    """How many turns are `system`: of a conversation of nothing else the last one is said by the user."""
     count = 0
-    while count < len(turns) and turns[count].role in (Role.SYSTEM, Role.DEVELOPER):
+    for turn in turns:
+        if turn.role not in _SYSTEM:
+            return count
         count += 1
-    if count == len(turns):
-        count = max(0, count - 1)
-    return turns[:count], turns[count:]
+    return max(0, count - 1)
 
 
 def _system_content(turn: Turn, lose: Lose) -> Iterator[WrittenBlock]:
@@ -115,7 +117,7 @@ def _merged(turns: tuple[Turn, ...], lose: Lose) -> list[_Message]:
     """Turns as this protocol has them: two roles in turns, a user's tool results before all else it says."""
     merged: list[_Message] = []
     for turn in turns:
-        role = Role.ASSISTANT if turn.role is Role.ASSISTANT else Role.USER
+        role = turn.role if turn.role is Role.ASSISTANT else Role.USER
         blocks = [block for block in turn.blocks if _sayable(block, role, lose)]
         for name, _ in turn.extra:
             lose(f"messages.{name}")
@@ -126,7 +128,7 @@ def _merged(turns: tuple[Turn, ...], lose: Lose) -> list[_Message]:
         else:
             merged.append(_Message(role, blocks))
     for message in merged:
-        if message.role is Role.USER:
+        if message.role is Role.USER and len(message.blocks) > 1:
             message.blocks.sort(key=lambda block: not isinstance(block, ToolResult))
     return merged
 
@@ -246,10 +248,13 @@ def _home_thinking(reasoning: Reasoning) -> Members | None:
 
 
 def _foreign_parameters(request: Request, shape: Shape, limit: int, lose: Lose) -> Members:
-    able = abilities(shape.model, shape.quirks)
-    members = _foreign_thinking(request, able, limit, lose)
-    thinking = members.get("thinking", {"type": "disabled"}) != {"type": "disabled"}
-    members.update(_sampling(request, able, thinking, lose))
+    members: Members = {}
+    samples = request.temperature is not None or request.top_p is not None or request.top_k is not None
+    if samples or request.reasoning is not None:
+        able = abilities(shape.model, shape.quirks)
+        members = _foreign_thinking(request, able, limit, lose)
+        thinking = members.get("thinking", {"type": "disabled"}) != {"type": "disabled"}
+        members.update(_sampling(request, able, thinking, lose))
     if request.output is not None:
         if request.output.schema is None:
             lose("response_format")
@@ -257,11 +262,12 @@ def _foreign_parameters(request: Request, shape: Shape, limit: int, lose: Lose) 
             config = members.setdefault("output_config", {})
             if isinstance(config, dict):
                 config["format"] = {"type": "json_schema", "schema": request.output.schema}
-    stops = [stop for stop in request.stop if stop.strip()]
-    if len(stops) < len(request.stop):
-        lose("stop")  # a stop sequence of white space alone is refused
-    if stops:
-        members["stop_sequences"] = stops
+    if request.stop:
+        stops = [stop for stop in request.stop if stop.strip()]
+        if len(stops) < len(request.stop):
+            lose("stop")  # a stop sequence of white space alone is refused
+        if stops:
+            members["stop_sequences"] = stops
     if request.user:
         members["metadata"] = {"user_id": request.user}
     if request.service_tier is not None:
@@ -344,15 +350,14 @@ def _in_unthought_tool_loop(turns: tuple[Turn, ...]) -> bool:
 
 def _lose_the_rest(request: Request, lose: Lose) -> None:
     """Parameters that nothing here stands for. A neutral value changes nothing and is no loss."""
-    given = {
-        "frequency_penalty": request.frequency_penalty,
-        "presence_penalty": request.presence_penalty,
-        "logprobs": request.logprobs,
-        "top_logprobs": request.top_logprobs,
-    }
-    for name, value in given.items():
-        if value:
-            lose(name)
+    if request.frequency_penalty:
+        lose("frequency_penalty")
+    if request.presence_penalty:
+        lose("presence_penalty")
+    if request.logprobs:
+        lose("logprobs")
+    if request.top_logprobs:
+        lose("top_logprobs")
     if request.seed is not None:
         lose("seed")
     if request.choices is not None and request.choices > 1:

@@ -31,7 +31,7 @@ from waypost.dialects.openai_chat.reply import (
     read_reasoning,
     write_custom,
 )
-from waypost.dialects.openai_chat.words import NAME, NULL_TEXT, call_id
+from waypost.dialects.openai_chat.words import NAME, NULL, NULL_TEXT, call_id
 
 T = TypeVar("T")
 
@@ -41,6 +41,8 @@ _ROLES = {
     "user": Role.USER,
     "assistant": Role.ASSISTANT,
 }
+_ANSWERING = ("tool", "function")
+_SPELT = {f'"{role}"'.encode(): role for role in (*_ROLES, *_ANSWERING)}
 _NAMED = frozenset(
     (
         "role",
@@ -112,14 +114,18 @@ def read_messages(raw: Raw) -> tuple[Turn, ...]:
     legacy_call = ""
     messages = decode(_messages_decoder, bytes(raw))
     for i, message in enumerate(messages):
-        where = f"messages[{i}]"
-        role = _string(message.get("role"), f"{where}.role")
-        if role in ("tool", "function"):
-            results.append(_read_result(message, where, legacy_call if role == "function" else None))
-            continue
-        if results:
+        role = _SPELT.get(bytes(message.get("role", NULL))) or _string(message.get("role"), f"messages[{i}].role")
+        if results and role not in _ANSWERING:
             turns.append(Turn(Role.USER, tuple(results)))
             results = []
+        if len(message) == 2 and role in _ROLES and (content := bytes(message.get("content", NULL)))[:1] == b'"':
+            text = decode(_text_decoder, content)  # as in most messages: nothing else to look for, no place to name
+            turns.append(Turn(_ROLES[role], (Text(text),) if text else ()))
+            continue
+        where = f"messages[{i}]"
+        if role in _ANSWERING:
+            results.append(_read_result(message, where, legacy_call if role == "function" else None))
+            continue
         if role not in _ROLES:
             refuse(f"`{where}.role`: {role!r} is not a role")
         if "function_call" in message:

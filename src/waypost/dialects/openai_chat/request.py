@@ -69,18 +69,41 @@ class _Thinking(Struct, gc=False):
     budget_tokens: int | None = None
 
 
+class _Body(Struct, gc=False):
+    """What always has a neutral name; null says no more than absence does."""
+
+    model: str | None = None
+    messages: Raw = NULL
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    n: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    tools: list[Raw] | None = None
+    functions: list[Raw] | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    user: str | None = None
+    service_tier: str | None = None
+
+
+_body_decoder = Decoder(_Body)
 _members_decoder = Decoder(dict[str, Raw])
 _string = Decoder(str)
 _boolean = Decoder(bool)
-_integer = Decoder(int)
-_number = Decoder(float)
-_tools_decoder = Decoder(list[Raw])
 _tool_decoder = Decoder(dict[str, Raw])
-_stops_decoder = Decoder(str | list[str])
 _choice_decoder = Decoder(str | _Choice)
 _cache_decoder = Decoder(_Cache)
 _format_decoder = Decoder(_Format)
-_stream_options_decoder = Decoder(_StreamOptions)
 _reasoning_decoder = Decoder(_Reasoning)
 _thinking_decoder = Decoder(_Thinking)
 
@@ -90,26 +113,20 @@ _MODES = {
     "required": ToolChoiceMode.ANY,
     "any": ToolChoiceMode.ANY,
 }
+_NAMED = frozenset((*_Body.__struct_fields__, "waypost"))
 _OUR_LABELS = frozenset(("task", "combination_id"))
 
 
-class _Members:
-    """A request's members, each taken once; what is left over is `extra`. null says nothing."""
+class _Rest:
+    """Members that only some forms of have a neutral name: what is not taken is `extra`. null says nothing."""
 
     __slots__ = ("_left",)
 
     def __init__(self, members: dict[str, Raw]) -> None:
-        self._left = {name: raw for name, raw in members.items() if bytes(raw) != NULL_TEXT}
-
-    def take(self, name: str, decoder: "Decoder[T]") -> T | None:
-        raw = self._left.pop(name, None)
-        return None if raw is None else decoded(decoder, raw, name)
-
-    def take_raw(self, name: str) -> Raw | None:
-        return self._left.pop(name, None)
+        self._left = {name: raw for name, raw in members.items() if name not in _NAMED and bytes(raw) != NULL_TEXT}
 
     def take_if(self, name: str, read: Callable[[Raw], T | None]) -> T | None:
-        """Leaves the member in `extra` if `read` can't say it all."""
+        """Leaves the member if `read` can't say it all."""
         raw = self._left.get(name)
         value = None if raw is None else read(raw)
         if value is not None:
@@ -122,43 +139,49 @@ class _Members:
 
 def read_request(body: bytes) -> Request:
     """Refused(BAD_REQUEST) names the member that is malformed."""
-    members = _Members(decode(_members_decoder, body))
-    model = members.take("model", _string)
-    messages = members.take_raw("messages")
-    if not model:
+    seen = decode(_body_decoder, body)
+    if not seen.model:
         refuse("`model` is missing")
-    if messages is None:
+    if seen.messages is NULL or bytes(seen.messages) == NULL_TEXT:
         refuse("`messages` is missing")
-    members.take_raw("waypost")
-    members.take_if("metadata", _read_our_metadata)
-    stream_options = members.take("stream_options", _stream_options_decoder)
-    newer, older = members.take("max_completion_tokens", _integer), members.take("max_tokens", _integer)
-    tools, choice = _read_tools(members)
+    members = decode(_members_decoder, body)
+    effort, options = seen.reasoning_effort, seen.stream_options
+    reasoning = None if effort is None else Reasoning(enabled=False if effort == "none" else None, effort=effort)
+    choice = output = None
+    extra: tuple[tuple[str, Json], ...] = ()
+    if not _NAMED.issuperset(members):
+        rest = _Rest(members)
+        rest.take_if("metadata", _read_our_metadata)
+        choice = rest.take_if("tool_choice", _read_choice)
+        choice = rest.take_if("function_call", _read_choice) if choice is None else choice
+        reasoning = reasoning or rest.take_if("reasoning", _read_openrouter) or rest.take_if("thinking", _read_thinking)
+        output = rest.take_if("response_format", _read_format)
+        extra = rest.rest()
     return Request(
-        dialect=NAME,
-        model=model,
-        turns=read_messages(messages),
-        stream=members.take("stream", _boolean) or False,
-        usage_in_stream=bool(stream_options and stream_options.include_usage),
-        max_tokens=older if newer is None else newer,
-        temperature=members.take("temperature", _number),
-        top_p=members.take("top_p", _number),
-        top_k=members.take("top_k", _integer),
-        frequency_penalty=members.take("frequency_penalty", _number),
-        presence_penalty=members.take("presence_penalty", _number),
-        seed=members.take("seed", _integer),
-        stop=_read_stops(members.take("stop", _stops_decoder)),
-        choices=members.take("n", _integer),
-        logprobs=members.take("logprobs", _boolean),
-        top_logprobs=members.take("top_logprobs", _integer),
-        tools=tools,
-        tool_choice=choice,
-        parallel_tool_calls=members.take("parallel_tool_calls", _boolean),
-        reasoning=_read_reasoning(members),
-        output=members.take_if("response_format", _read_format),
-        user=members.take("user", _string),
-        service_tier=members.take("service_tier", _string),
-        extra=members.rest(),
+        NAME,
+        seen.model,
+        read_messages(seen.messages),
+        seen.stream is True,
+        options is not None and options.include_usage is True,
+        seen.max_tokens if seen.max_completion_tokens is None else seen.max_completion_tokens,
+        seen.temperature,
+        seen.top_p,
+        seen.top_k,
+        seen.frequency_penalty,
+        seen.presence_penalty,
+        seen.seed,
+        (seen.stop,) if isinstance(seen.stop, str) else tuple(seen.stop or ()),
+        seen.n,
+        seen.logprobs,
+        seen.top_logprobs,
+        _read_tools(seen) if seen.tools or seen.functions else (),
+        choice,
+        seen.parallel_tool_calls,
+        reasoning,
+        output,
+        seen.user,
+        seen.service_tier,
+        extra,
     )
 
 
@@ -171,19 +194,11 @@ def _read_our_metadata(raw: Raw) -> bool | None:
     return True if value and _OUR_LABELS.issuperset(value) else None
 
 
-def _read_stops(stops: str | list[str] | None) -> tuple[str, ...]:
-    return (stops,) if isinstance(stops, str) else tuple(stops or ())
-
-
-def _read_tools(members: _Members) -> tuple[tuple[Tool | HostedTool, ...], ToolChoice | None]:
-    """`tools` and their choice, or the `functions` and `function_call` that they replaced."""
-    given = members.take("tools", _tools_decoder) or []
-    tools = [_read_tool(raw, f"tools[{i}]") for i, raw in enumerate(given)]
-    given = members.take("functions", _tools_decoder) or []
-    tools += [_read_function(raw, f"functions[{i}]", {}) for i, raw in enumerate(given)]
-    choice = members.take_if("tool_choice", _read_choice)
-    legacy = members.take_if("function_call", _read_choice)
-    return tuple(tools), choice or legacy
+def _read_tools(seen: _Body) -> tuple[Tool | HostedTool, ...]:
+    """`tools`, and the `functions` that they replaced."""
+    tools = [_read_tool(raw, f"tools[{i}]") for i, raw in enumerate(seen.tools or ())]
+    tools += [_read_function(raw, f"functions[{i}]", {}) for i, raw in enumerate(seen.functions or ())]
+    return tuple(tools)
 
 
 def _read_tool(raw: Raw, where: str) -> Tool | HostedTool:
@@ -240,13 +255,6 @@ def _read_format(raw: Raw) -> OutputFormat | None:
             return OutputFormat(schema.name, schema.schema, schema.strict, schema.description)
         case _:
             return None
-
-
-def _read_reasoning(members: _Members) -> Reasoning | None:
-    effort = members.take("reasoning_effort", _string)
-    if effort is not None:
-        return Reasoning(enabled=False if effort == "none" else None, effort=effort)
-    return members.take_if("reasoning", _read_openrouter) or members.take_if("thinking", _read_thinking)
 
 
 def _read_openrouter(raw: Raw) -> Reasoning | None:
