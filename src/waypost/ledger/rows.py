@@ -58,6 +58,7 @@ _decode_own = Decoder(Own).decode
 _decode_members = Decoder(list[Raw]).decode
 _decode_accepted = Decoder(Accepted).decode
 _decode_planned = Decoder(Planned).decode
+_NO_HEAD = b"["  # nothing that a head can start with
 _HEAD_AT = 3  # members before the head: the kind of entry, id, started_ns
 _HEAD_END = _HEAD_AT + len(Head.__struct_fields__)
 
@@ -79,11 +80,12 @@ class Batch(Struct):
 def read_batch(lines: Iterable[bytes], recovering: bool = False) -> Batch:
     batch = Batch([], [], {}, [], [])
     ended, heads, known = batch.ended, batch.heads, batch.known
+    head = _NO_HEAD
     for text in lines:
         kind = text[:4]
         try:
             if kind == _ENDED:
-                own, head = read_ended(text)
+                own, head = read_ended(text, head)
                 if head not in known:
                     known[head] = read_head(head)
                 ended.append(own)
@@ -99,13 +101,16 @@ def read_batch(lines: Iterable[bytes], recovering: bool = False) -> Batch:
     return batch
 
 
-def read_ended(text: bytes) -> tuple[Own, bytes]:
+def read_ended(text: bytes, last: bytes = _NO_HEAD) -> tuple[Own, bytes]:
     """An end's line in two: what is the call's own, and its head as JSON. Raises msgspec.DecodeError.
 
     The head goes from the third comma to the first `true` or `false`, its last member: nothing before it has one,
     except inside a string. Then the cut halves the string, the rest has an odd number of quotes, and can't be decoded.
+    Most often the head is that of the line before, `last`; it has quotes, so nothing inside a string is taken for it.
     """
     start = text.find(b",", text.find(b",", 5) + 1) + 1
+    if text.startswith(last, start):
+        return _decode_own(text[:start] + text[start + len(last) + 1 :]), last
     end = text.find(b",false,", start)
     streams = text.find(b",true,", start, end)
     end = end + 6 if streams < 0 else streams + 5

@@ -14,7 +14,8 @@ from waypost.ledger.errors import LedgerError
 
 _SCHEME = "sqlite:///"
 _BUSY_S = 5.0
-_CHECKPOINT_PAGES = 4000  # 16 MB: four times SQLite's, because a page that is written again before is copied only once
+_PAGE_BYTES = 8192  # of a new file: half as many writes as with SQLite's 4096
+_CHECKPOINT_PAGES = 2000  # 16 MB: four times SQLite's, because a page that is written again before is copied only once
 
 
 def ledger_path(store: Store) -> Path:
@@ -79,6 +80,7 @@ def _writer(path: Path, busy_s: float) -> sqlite3.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     ledger = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
     try:
+        ledger.execute(f"PRAGMA page_size = {_PAGE_BYTES}").close()
         ledger.execute("PRAGMA journal_mode = WAL").close()
         ledger.execute("PRAGMA synchronous = NORMAL").close()
         ledger.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}").close()
