@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from waypost.config.model import Config
 from waypost.config.secrets import digest_of, resolve
 from waypost.dialects.registry import DIALECTS
+from waypost.gateway.fast_path import FastPath
 from waypost.gateway.gateway import Gateway
 from waypost.gateway.interfaces import Clock, Journal, Log, Upstream
 from waypost.gateway.keyring import Caller, Keyring
@@ -130,9 +131,9 @@ class Waypost:
             raise
         self._restore_budgets(self.gateway)
         self._status = Status(lambda: self.gateway, self._ledger.mover, time.time_ns())
-        self.doors = Doors(DIALECTS, lambda: self.gateway, self._status)
+        self.doors = Doors(DIALECTS, lambda: self.gateway, self._status, FastPath(lambda: self.gateway, self._pool))
         self._data = HttpServer(
-            self.doors.handle, config.server, error_body=self.doors.error_body, on_error=self._on_error
+            self.doors.serve, config.server, error_body=self.doors.error_body, on_error=self._on_error
         )
         admin = Admin(self._status, self.gateway.tally)
         self._admin = HttpServer(admin.handle, config.server, on_error=self._on_error)

@@ -20,6 +20,7 @@ import openai
 
 from waypost.app import Waypost
 from waypost.config.reader import read_config
+from waypost.ledger.memory import MemoryJournal
 from waypost.ledger.questions import get_bodies, get_call, list_calls
 from waypost.ledger.records import Accepted, Ended, Planned
 from waypost.ledger.running import RunningLedger, start_ledger
@@ -63,6 +64,18 @@ class HeardJournal:
 
     def end(self, entry: Ended) -> None:
         self._journal.end(entry)
+        self._hear(entry)
+
+    def accept_line(self, call: str, text: bytes) -> None:
+        self._journal.accept_line(call, text)
+
+    def end_line(self, call: str, text: bytes) -> None:
+        self._journal.end_line(call, text)
+        read = MemoryJournal()
+        read.end_line(call, text)
+        self._hear(read.ended[0])
+
+    def _hear(self, entry: Ended) -> None:
         self.ended[entry.id] = entry
         listeners, self._listeners = self._listeners, []
         for listener in listeners:

@@ -17,8 +17,8 @@ FALSE = frozenset({"0", "false", "no", "off", ""})
 CACHE_MODES = frozenset({"off", "on", "read_only", "write_only"})
 
 
-def admit(gateway: Gateway, call: Call) -> Glance:
-    """Raises Refused: UNAUTHORIZED for a stranger, BAD_REQUEST for what can't be a call."""
+def admit(gateway: Gateway, call: Call, glance: Glance | None = None) -> Glance:
+    """`glance`: the body's, if known. Raises Refused: UNAUTHORIZED for a stranger, BAD_REQUEST for what is no call."""
     headers = call.exchange.headers
     try:
         caller = call.caller = gateway.keyring.identify(headers)
@@ -26,7 +26,8 @@ def admit(gateway: Gateway, call: Call) -> Glance:
         call.unrecorded = True
         gateway.tally.unauthorized += 1
         raise
-    glance = call.dialect.glance(call.exchange.body)
+    if glance is None:
+        glance = call.dialect.glance(call.exchange.body)
     if glance.combination_id is not None:
         raise Refused(ErrorKind.BAD_REQUEST, "metadata.combination_id is not served by this release; leave it out.")
     if glance.task is not None and len(glance.task) > LONGEST_LABEL:

@@ -4,8 +4,10 @@ An attempt either answers the caller or raises. What a fault means for the loop 
 table to say (`routing/faults.py`), never for this file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from itertools import chain
+
+from msgspec import Struct
 
 from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind, Refused, UpstreamFault
 from waypost.gateway.answer import error_headers
@@ -33,8 +35,18 @@ class ProviderRefusal(UpstreamFault):
         self.body = body
 
 
-async def attempt_all(gateway: Gateway, call: Call, course: Course) -> None:
-    """Tries the candidates in the decision's order. Raises Refused when none answered."""
+class Sent(Struct, frozen=True):
+    """An attempt under way: when it was sent, in loop time, and what will have come of it."""
+
+    at: float
+    answer: Awaitable[Incoming]
+
+
+async def attempt_all(gateway: Gateway, call: Call, course: Course, sent: Sent | None = None) -> None:
+    """Tries the candidates in the decision's order. Raises Refused when none answered.
+
+    `sent`: the first has been admitted, and sent the call.
+    """
     order = course.decision.order
     overflowed: list[int] = []
     last: tuple[Lane, UpstreamFault] | None = None
@@ -51,10 +63,15 @@ async def attempt_all(gateway: Gateway, call: Call, course: Course) -> None:
         own_key = call.options.api_key is not None
         if own_key and any(each.model == lane.candidate.model for each in call.attempts):
             continue  # another of our logins would be tried with the same key
-        if not own_key and not lane.health.admit(gateway.clock.now(), last_resort=course.decision.last_resort):
+        if (
+            sent is None
+            and not own_key
+            and not lane.health.admit(gateway.clock.now(), last_resort=course.decision.last_resort)
+        ):
             continue
         try:
-            await attempt(gateway, call, course, lane)
+            under_way, sent = sent, None
+            await attempt(gateway, call, course, lane, under_way)
         except UpstreamFault as failure:
             last = (lane, failure)
             then = consequence(failure.fault.kind)
@@ -69,21 +86,22 @@ async def attempt_all(gateway: Gateway, call: Call, course: Course) -> None:
     give_up(gateway, call, course, last)
 
 
-async def attempt(gateway: Gateway, call: Call, course: Course, lane: Lane) -> None:
+async def attempt(gateway: Gateway, call: Call, course: Course, lane: Lane, sent: Sent | None = None) -> None:
     """Answers the caller from one candidate. Whatever happens, the attempt is noted and the breakers are told."""
     clock = gateway.clock
-    started = clock.now()
+    started = clock.now() if sent is None else sent.at
     outcome, fault, status, first_byte_at = Outcome.CANCELLED, None, None, None
     call.lane = lane
     call.tries += 1
     try:
-        outgoing = request_for(call, course, lane)
-        asked = clock.now()
+        if sent is None:
+            outgoing = request_for(call, course, lane)
+            sent = Sent(clock.now(), gateway.upstream.send(outgoing))
         try:
-            incoming = await gateway.upstream.send(outgoing)
+            incoming = await sent.answer
         finally:
             first_byte_at = clock.now()
-            call.provider_s += first_byte_at - asked
+            call.provider_s += first_byte_at - sent.at
         try:
             status = incoming.status
             if status != 200:

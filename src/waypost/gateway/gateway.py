@@ -5,6 +5,7 @@ What must outlive a reload (breakers, allowances, connections, journal, counts) 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Raw
@@ -24,6 +25,10 @@ from waypost.routing.health import Health, HealthBook
 from waypost.routing.tables import Tables
 from waypost.telemetry.tally import Tally
 from waypost.upstream.lines import Line
+
+if TYPE_CHECKING:
+    from waypost.gateway.fast_path import FastCall
+    from waypost.gateway.prepared import Prepared
 
 MOST_PLANS = 2048
 DEFAULT_OUTPUT = 16_384  # tokens held for a call without a limit, where the provider's entry sets none
@@ -62,10 +67,11 @@ class Gateway:
     clock: Clock
     dice: Callable[[], int]
     log: Log
-    calls: dict[str, Call]
+    calls: "dict[str, Call | FastCall]"
     planned: set[str]  # plans that the journal has; bounded by being emptied
     _lanes: dict[str, tuple[Lane, ...]] = field(default_factory=dict)
     _standings: dict[tuple[str | None, str, str | None], Standing] = field(default_factory=dict)
+    _prepared: "dict[tuple[str | None, str, str, frozenset[str]], Prepared | None]" = field(default_factory=dict)
     _price_json: dict[Price, Raw] = field(default_factory=dict)
 
     def standing(self, caller: Caller, name: str, task: str | None) -> Standing:
@@ -94,6 +100,16 @@ class Gateway:
             max(lane.line.provider.default_max_output or DEFAULT_OUTPUT for lane in lanes),
             len(lanes) == 1 and lanes[0].health.rate is None,
         )
+
+    def prepared(
+        self, key: tuple[str | None, str, str, frozenset[str]], prepare: "Callable[[], Prepared | None]"
+    ) -> "Prepared | None":
+        """What is kept for plain calls by caller, name, dialect and needs; `prepare` makes it once."""
+        if key not in self._prepared:
+            if len(self._prepared) >= MOST_PLANS:
+                self._prepared.pop(next(iter(self._prepared)))
+            self._prepared[key] = prepare()
+        return self._prepared[key]
 
     def lanes(self, plan: Plan) -> tuple[Lane, ...]:
         """The plan's candidates, ready to be called, in the plan's order."""

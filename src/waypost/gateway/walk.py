@@ -4,13 +4,15 @@ There is nothing to recall yet: a cache will answer between `admit` and `order`,
 """
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from waypost.conversation.faults import CallerError, ErrorKind, Refused
-from waypost.dialects.dialect import Dialect
+from waypost.dialects.dialect import Dialect, Glance
 from waypost.gateway.admit import admit
 from waypost.gateway.answer import error_headers
-from waypost.gateway.attempt import attempt_all
-from waypost.gateway.call import Call
+from waypost.gateway.attempt import Sent, attempt_all
+from waypost.gateway.call import Call, Course
 from waypost.gateway.gateway import Gateway
 from waypost.gateway.order import accept, answer_dry_run, order
 from waypost.gateway.record import record
@@ -19,19 +21,35 @@ from waypost.ledger.records import Outcome
 from waypost.wire.exchange import Exchange
 
 
-async def walk(gateway: Gateway, exchange: Exchange, dialect: Dialect, *, counting: bool = False) -> None:
-    """Answers one call. Every call that gets past the door leaves exactly one row."""
+async def walk(
+    gateway: Gateway, exchange: Exchange, dialect: Dialect, glance: Glance | None = None, *, counting: bool = False
+) -> None:
+    """Answers one call. Every call that gets past the door leaves exactly one row. `glance`: the body's, if known."""
     started_ns = gateway.clock.wall_ns()
     call = Call(exchange, dialect, call_id(started_ns, gateway.dice()), started_ns, counting=counting)
     gateway.calls[call.id] = call
+    await see_through(gateway, call, steps(gateway, call, glance))
+
+
+async def resume(gateway: Gateway, call: Call, course: Course, sent: Sent | None) -> None:
+    """The rest of a walk that has come as far as its first attempt: on record, and `sent` if that is under way."""
+    await see_through(gateway, call, attempt_all(gateway, call, course, sent))
+
+
+async def steps(gateway: Gateway, call: Call, glance: Glance | None) -> None:
+    glance = admit(gateway, call, glance)
+    course = order(gateway, call, glance)
+    if call.options.dry_run:
+        answer_dry_run(gateway, call, course)
+        return
+    course = accept(gateway, call, course)
+    await attempt_all(gateway, call, course)
+
+
+async def see_through(gateway: Gateway, call: Call, steps: Coroutine[Any, Any, None]) -> None:
+    """Whatever comes of the steps, the call is answered and recorded."""
     try:
-        glance = admit(gateway, call)
-        course = order(gateway, call, glance)
-        if call.options.dry_run:
-            answer_dry_run(gateway, call, course)
-            return
-        course = accept(gateway, call, course)
-        await attempt_all(gateway, call, course)
+        await steps
     except Refused as refusal:
         refuse(gateway, call, refusal.error)
     except JournalUnavailable as failure:

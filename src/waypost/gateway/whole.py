@@ -1,10 +1,13 @@
 """Requests as a candidate's dialect wants them, and whole answers as the caller's dialect wants them."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from waypost.config.model import DroppedParameters
 from waypost.conversation.faults import ErrorKind, Fault, FaultKind, Refused, UpstreamFault
-from waypost.dialects.dialect import Edits, Shape
+from waypost.conversation.reply import Usage
+from waypost.dialects.dialect import Dialect, Edits, Shape
 from waypost.gateway.answer import answer_headers, cost_header
 from waypost.gateway.call import Call, Course
 from waypost.gateway.gateway import Gateway, Lane
@@ -34,7 +37,7 @@ def request_for(call: Call, course: Course, lane: Lane) -> Outgoing:
         lane.dialect.path if not call.counting else COUNT_PATH,
         lane.candidate.model,
         call.exchange.query if relayed else "",
-        request_headers(call, lane, relayed),
+        request_headers(call.exchange.headers, lane, relayed),
         body,
         connect_s=timeouts.connect_s,
         first_byte_s=timeouts.first_byte_s,
@@ -78,15 +81,7 @@ def output_limit(call: Call, course: Course, lane: Lane) -> int | None:
 def translated_body(call: Call, course: Course, lane: Lane) -> bytes:
     if call.request is None:
         call.request = call.dialect.read_request(call.exchange.body)
-    provider = lane.line.provider
-    shape = Shape(
-        model=lane.candidate.model,
-        quirks=provider.quirks,
-        max_output=course.clamp.max_output,
-        max_output_field=provider.max_output_field,
-        default_max_output=provider.default_max_output or 4096,
-    )
-    written = lane.dialect.write_request(call.request, shape)
+    written = lane.dialect.write_request(call.request, shape_of(lane, course.clamp.max_output))
     policy = course.plan.settings.dropped_parameters
     if written.dropped and policy is DroppedParameters.REJECT:
         names = ", ".join(written.dropped)
@@ -98,10 +93,21 @@ def translated_body(call: Call, course: Course, lane: Lane) -> bytes:
     return written.body
 
 
-def request_headers(call: Call, lane: Lane, relayed: bool) -> list[tuple[str, str]]:
+def shape_of(lane: Lane, max_output: int | None) -> Shape:
+    """What the candidate's dialect must know to write for it. `max_output`: the limit that is to be set, if any."""
+    provider = lane.line.provider
+    return Shape(
+        model=lane.candidate.model,
+        quirks=provider.quirks,
+        max_output=max_output,
+        max_output_field=provider.max_output_field,
+        default_max_output=provider.default_max_output or 4096,
+    )
+
+
+def request_headers(given: Mapping[str, str], lane: Lane, relayed: bool) -> list[tuple[str, str]]:
     headers: list[tuple[str, str]] = []
     if relayed:
-        given = call.exchange.headers
         headers = [(name, given[name]) for name in PASSED_REQUEST_HEADERS if name in given]
     if lane.dialect.name == "anthropic" and not any(name == "anthropic-version" for name, _ in headers):
         headers.append(ANTHROPIC_VERSION)
@@ -116,15 +122,18 @@ async def answer_whole(gateway: Gateway, call: Call, course: Course, lane: Lane,
     finally:
         call.provider_s += gateway.clock.now() - asked
     require_json(incoming)
-    if lane.dialect is call.dialect:
-        call.usage = lane.dialect.glance_reply(body).usage
-    else:
-        reply = lane.dialect.read_reply(body)
-        call.usage = reply.usage
-        if reply.created is None:  # not every protocol tells; those that do mean the moment of the answer
-            reply = msgspec.structs.replace(reply, created=call.started_ns // 1_000_000_000)
-        body = call.dialect.write_reply(reply, lane.candidate.model)
+    call.usage, body = looked_at(call.dialect, lane, body, call.started_ns)
     respond(gateway, call, incoming, body)
+
+
+def looked_at(dialect: Dialect, lane: Lane, body: bytes, started_ns: int) -> tuple[Usage | None, bytes]:
+    """What a candidate's answer says was used, and its bytes in the caller's dialect. Raises UpstreamFault."""
+    if lane.dialect is dialect:
+        return dialect.glance_reply(body).usage, body
+    reply = lane.dialect.read_reply(body)
+    if reply.created is None:  # not every protocol tells; those that do mean the moment of the answer
+        reply = msgspec.structs.replace(reply, created=started_ns // 1_000_000_000)
+    return reply.usage, dialect.write_reply(reply, lane.candidate.model)
 
 
 def respond(gateway: Gateway, call: Call, incoming: Incoming, body: bytes) -> None:
@@ -144,10 +153,12 @@ def respond(gateway: Gateway, call: Call, incoming: Incoming, body: bytes) -> No
     call.exchange.respond(200, headers, body)
 
 
+def is_json(headers: Mapping[str, str]) -> bool:
+    return "json" in headers.get("content-type", "application/json")
+
+
 def require_json(incoming: Incoming) -> None:
     """A 200 that is not JSON (a proxy's login page, say) is no answer."""
-    kind = incoming.headers.get("content-type", "application/json")
-    if "json" not in kind:
-        raise UpstreamFault(
-            Fault(kind=FaultKind.MALFORMED, status=200, message=f"the answer is {media_type(kind)}, not JSON")
-        )
+    if not is_json(incoming.headers):
+        kind = media_type(incoming.headers["content-type"])
+        raise UpstreamFault(Fault(kind=FaultKind.MALFORMED, status=200, message=f"the answer is {kind}, not JSON"))

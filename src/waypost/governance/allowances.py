@@ -9,6 +9,7 @@ that it was made in; settled after that window's end, it leaves the next window'
 
 from collections.abc import Collection, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from waypost.config.model import Budget, Window
@@ -41,10 +42,11 @@ class Denied(Struct, frozen=True):
 class Allowance:
     """One limit. For one thread: every operation is a few integer steps without a point to be interrupted at."""
 
-    __slots__ = ("_ends", "_starts", "limit", "name", "reserved", "since", "spent", "window")
+    __slots__ = ("_ends", "_starts", "limit", "name", "quoted_name", "reserved", "since", "spent", "window")
 
     def __init__(self, name: str, limit: int, window: Window) -> None:
         self.name = name
+        self.quoted_name = msgspec.json.encode(name).decode()
         self.limit = limit
         self.window = window
         self.spent = 0
@@ -89,47 +91,49 @@ class Allowance:
         return Denied(self.name, self.limit, self.spent, self.reserved, _whole(self._ends))
 
 
-class Reservation:
-    """An amount held in some allowances until it is settled or released, exactly once; a second time does nothing."""
+class Reservation(Struct, eq=False, gc=False):
+    """An amount held in some allowances until it is settled or released, exactly once; a second time does nothing.
 
-    __slots__ = ("_allowances", "_since", "amount")
+    `held` names each allowance's window by its start, as records do.
+    """
 
-    def __init__(self, allowances: Sequence[Allowance], amount: int) -> None:
-        self.amount = amount
-        self._allowances = allowances
-        self._since = [allowance.since for allowance in allowances]
+    amount: int
+    held: Sequence[tuple[Allowance, int]]
 
     @property
     def is_open(self) -> bool:
-        return bool(self._allowances)
+        return bool(self.held)
 
     def settle(self, actual: int, now_s: float) -> int:
         """Spends `actual` in place of the reserved amount. Returns by how much it went over that, normally 0.
 
         What a provider charged is recorded even where it is more than was reserved: the spend is real.
         """
-        amount = self.amount
-        for index, allowance in enumerate(self._allowances):
+        held, amount = self.held, self.amount
+        for allowance, since in held:
             if now_s >= allowance._ends:
                 allowance.roll(now_s)
-            if allowance.since == self._since[index]:
+            if allowance.since == since:
                 allowance.reserved -= amount
                 allowance.spent += actual
-        was_open, self._allowances = bool(self._allowances), ()
-        return actual - amount if was_open and actual > amount else 0
+        self.held = ()
+        return actual - amount if held and actual > amount else 0
 
     def room(self, now_s: float) -> int:
         """How much more than `amount` would fit every limit; 0 once a window that it was made in is over."""
         rooms = [
-            allowance.room(now_s) if now_s < allowance._ends and allowance.since == start else 0
-            for allowance, start in zip(self._allowances, self._since, strict=False)
+            allowance.room(now_s) if now_s < allowance._ends and allowance.since == since else 0
+            for allowance, since in self.held
         ]
         return min(rooms, default=0)
 
     def charges(self, amount: int) -> tuple[tuple[str, int, int], ...]:
         """(allowance, start of the window that it was made in, `amount`), for the record."""
-        held = zip(self._allowances, self._since, strict=False)
-        return tuple([(allowance.name, since, amount) for allowance, since in held])
+        return tuple([(allowance.name, since, amount) for allowance, since in self.held])
+
+    def charges_json(self, amount: int) -> str:
+        """The same as JSON."""
+        return f"[{','.join([f'[{allowance.quoted_name},{since},{amount}]' for allowance, since in self.held])}]"
 
     def release(self, now_s: float) -> None:
         """Gives the whole amount back: nothing was spent."""
@@ -145,7 +149,7 @@ def reserve_all(allowances: Sequence[Allowance], amount: int, now_s: float) -> R
             return allowance.denied()
     for allowance in allowances:
         allowance.reserved += amount
-    return Reservation(allowances, amount)
+    return Reservation(amount, [(allowance, allowance.since) for allowance in allowances])
 
 
 def affordable(allowances: Sequence[Allowance], now_s: float) -> int | None:

@@ -23,8 +23,7 @@ def nanodollars(dollars: str | float) -> int:
 
 def dollars(amount: int) -> str:
     """Nano-dollars as decimal dollars without trailing zeros: 37_500_000 is "0.0375", 0 is "0"."""
-    sign, whole = ("-", -amount) if amount < 0 else ("", amount)
-    units, rest = divmod(whole, NANO)
-    if not rest:
-        return f"{sign}{units}"
-    return f"{sign}{units}.{rest:09d}".rstrip("0")
+    if amount < 0:
+        return f"-{dollars(-amount)}"
+    digits = f"{amount:010d}"
+    return f"{digits[:-9]}.{digits[-9:]}".rstrip("0").rstrip(".")

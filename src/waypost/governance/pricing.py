@@ -230,17 +230,20 @@ def cost(price: Price, usage: Usage) -> int | None:
     plain, output = usage.input, usage.output
     if plain is None or output is None:
         return None
-    read, write, write_1h = usage.cache_read or 0, usage.cache_write or 0, usage.cache_write_1h or 0
-    if write_1h > write:
-        write = write_1h
-    if price.tiers:
-        price = tier_of(price, plain + read + write)
     total = plain * price.input + output * price.output
-    if read or write:
-        total += read * price.cache_read + (write - write_1h) * price.cache_write + write_1h * price.cache_write_1h
-    if usage.reasoning:
-        total += usage.reasoning * price.reasoning
+    if price.tiers or usage.cache_read or usage.cache_write or usage.cache_write_1h or usage.reasoning:
+        price, total = _in_full(price, usage, plain, output)
     return -(-total // MILLION) + price.request
+
+
+def _in_full(price: Price, usage: Usage, plain: int, output: int) -> tuple[Price, int]:
+    """The price that applies, and what all kinds of tokens cost by it in nano-dollars times a million."""
+    read, write, write_1h = usage.cache_read or 0, usage.cache_write or 0, usage.cache_write_1h or 0
+    write = max(write, write_1h)
+    price = tier_of(price, plain + read + write)
+    cached = read * price.cache_read + (write - write_1h) * price.cache_write + write_1h * price.cache_write_1h
+    spoken = output * price.output + (usage.reasoning or 0) * price.reasoning
+    return price, plain * price.input + cached + spoken
 
 
 def tier_of(price: Price, input_tokens: int) -> Price:

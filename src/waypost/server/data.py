@@ -1,16 +1,19 @@
 """The doors of the data listener: which path is which protocol. Everything behind a door is the gateway's walk."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 import msgspec
 
 from waypost.conversation.faults import STATUS, CallerError, ErrorKind, Refused
 from waypost.dialects.dialect import Dialect
+from waypost.gateway.fast_path import FastPath
 from waypost.gateway.gateway import Gateway
 from waypost.gateway.walk import walk
+from waypost.server.http_connection import ServerExchange
 from waypost.server.listing import list_models
 from waypost.server.status import Status
-from waypost.wire.exchange import Exchange
+from waypost.wire.exchange import Direct, Exchange
 
 JSON = ("content-type", "application/json")
 LATER = {
@@ -32,12 +35,26 @@ KINDS = {
 class Doors:
     """`current` gives the gateway of the configuration in force, once per request."""
 
-    def __init__(self, dialects: Mapping[str, Dialect], current: Callable[[], Gateway], status: Status) -> None:
+    def __init__(
+        self,
+        dialects: Mapping[str, Dialect],
+        current: Callable[[], Gateway],
+        status: Status,
+        fast_path: FastPath,
+    ) -> None:
+        self._take = fast_path.take
         self._openai = dialects["openai_chat"]
         self._anthropic = dialects["anthropic"]
         self._current = current
         self._status = status
         self._calls = {"/v1/chat/completions": self._openai, "/v1/messages": self._anthropic}
+
+    def serve(self, exchange: ServerExchange) -> Direct | Coroutine[Any, Any, None]:
+        """`handle`, with the fast path for what may take it."""
+        dialect = self._calls.get(exchange.path)
+        if dialect is not None and exchange.method == "POST":
+            return self._take(exchange, dialect)
+        return self.handle(exchange)
 
     async def handle(self, exchange: Exchange) -> None:
         dialect = self._calls.get(exchange.path)

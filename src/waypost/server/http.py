@@ -6,17 +6,21 @@ callable that it is given.
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, cast
 
 from waypost.config.model import Address, Server
 from waypost.server.http_connection import Connection, ServerExchange
-from waypost.wire.exchange import Handler
+from waypost.wire.exchange import Direct
+from waypost.wire.heads import Heads
 from waypost.wire.http1_request import RequestLimits
 
 if TYPE_CHECKING:
     import ssl
 
+# Gives what is to be run as a task, or answers in its own time without one.
+Handler = Callable[[ServerExchange], Coroutine[Any, Any, None] | Direct]
 ErrorBody = Callable[[int, str, str], tuple[list[tuple[str, str]], bytes]]  # status, message, path → headers, body
 BACKLOG = 4096
 
@@ -56,6 +60,7 @@ class HttpServer:
     ) -> None:
         self.settings = settings
         self.limits = RequestLimits(settings.max_head_bytes, settings.max_body_bytes)
+        self.heads = Heads()
         self.error_body = error_body
         self.draining = False
         self._handler = handler
@@ -65,9 +70,9 @@ class HttpServer:
         self._loop = asyncio.get_running_loop()
         self._listeners: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way: set[ServerExchange] = set()
         self._sweeper: asyncio.TimerHandle | None = None
-        self._awaited: set[asyncio.Task[None]] | set[Connection] = self._tasks  # what `drain` waits to be empty
+        self._awaited: set[ServerExchange] | set[Connection] = self._under_way  # what `drain` waits to be empty
         self._quiet: asyncio.Future[None] | None = None
 
     async def start(
@@ -95,8 +100,8 @@ class HttpServer:
         deadline = self._loop.time() + grace_s
         self.draining = True
         self._stop_listening()
-        await self._until_empty(self._tasks, deadline)
-        cut = len(self._tasks)
+        await self._until_empty(self._under_way, deadline)
+        cut = len(self._under_way)
         for connection in list(self._connections) if not cut else ():
             connection.close()
         await self._until_empty(self._connections, deadline)
@@ -110,18 +115,18 @@ class HttpServer:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        for task in list(self._tasks):
-            self.cancel(task)
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        for exchange in list(self._under_way):
+            self.cancel(exchange)
+        while tasks := [exchange.task for exchange in self._under_way if exchange.task is not None]:
+            await asyncio.wait(tasks)
         for connection in list(self._connections):
             connection.abort()
         self._connections.clear()
 
     @property
     def active(self) -> int:
-        """How many handlers run."""
-        return len(self._tasks)
+        """How many requests are being handled."""
+        return len(self._under_way)
 
     @property
     def connections(self) -> int:
@@ -149,39 +154,59 @@ class HttpServer:
             exchange.keep_alive = False
             self._answer_error(exchange, 503, "the server is shutting down")
             return
-        task = self._loop.create_task(self._run(exchange))
-        exchange.task = task
-        self._tasks.add(task)
+        self._under_way.add(exchange)
+        try:
+            begun = self._handler(exchange)
+        except Exception as error:  # noqa: BLE001  one call's bug is one call's 500
+            self.fail(exchange, error)
+            self.end(exchange)
+            return
+        if isinstance(begun, CoroutineType):
+            self.run(exchange, begun)
+        else:
+            exchange.direct = cast("Direct", begun)
 
-    def cancel(self, task: "asyncio.Task[None]") -> None:
-        """Ends a handler whose caller is gone. One that never began has no end of its own that would be noted."""
-        task.add_done_callback(self._note_end)
-        task.cancel()
+    def run(self, exchange: ServerExchange, handling: Coroutine[Any, Any, None]) -> None:
+        """Goes on with an exchange in a task of its own."""
+        exchange.handling = handling
+        exchange.task = self._loop.create_task(self._run(exchange, handling))
+
+    def end(self, exchange: ServerExchange) -> None:
+        """The exchange has been handled: nothing more will be done for it."""
+        self._under_way.discard(exchange)
+        if self._quiet is not None:
+            self._tell_quiet()
+
+    def cancel(self, exchange: ServerExchange) -> None:
+        """Ends the handling of a request whose caller is gone. A task that never began can't note its own end."""
+        if exchange.direct is not None:
+            exchange.direct.cancel()
+        elif exchange.task is not None:
+            exchange.task.add_done_callback(lambda _: self._note_end(exchange))
+            exchange.task.cancel()
 
     # ---- its parts
 
-    def _note_end(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        self._tell_quiet()
+    def _note_end(self, exchange: ServerExchange) -> None:
+        if exchange.handling is not None:
+            exchange.handling.close()
+        self.end(exchange)
 
-    async def _run(self, exchange: ServerExchange) -> None:
+    async def _run(self, exchange: ServerExchange, handling: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._handler(exchange)
+            await handling
             if not exchange.done:
                 raise RuntimeError("the handler ended without an answer")
         except asyncio.CancelledError:
             exchange.abort()
             raise
         except Exception as error:  # noqa: BLE001  the last line of defence: one call's bug is one call's 500
-            self._fail(exchange, error)
+            self.fail(exchange, error)
         finally:
-            task, exchange.task = exchange.task, None
-            if task is not None:
-                self._tasks.discard(task)
-            if self._quiet is not None:
-                self._tell_quiet()
+            exchange.task = exchange.handling = None
+            self.end(exchange)
 
-    async def _until_empty(self, those: "set[asyncio.Task[None]] | set[Connection]", deadline: float) -> None:
+    async def _until_empty(self, those: "set[ServerExchange] | set[Connection]", deadline: float) -> None:
         self._awaited = those
         if those:
             self._quiet = self._loop.create_future()
@@ -192,7 +217,8 @@ class HttpServer:
         if self._quiet is not None and not self._awaited and not self._quiet.done():
             self._quiet.set_result(None)
 
-    def _fail(self, exchange: ServerExchange, error: Exception) -> None:
+    def fail(self, exchange: ServerExchange, error: Exception) -> None:
+        """A mistake of ours: the caller gets a 500, or a cut connection once an answer began."""
         if exchange.gone and isinstance(error, ConnectionAbortedError):
             return
         if self._on_error is not None:

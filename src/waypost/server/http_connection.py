@@ -6,10 +6,12 @@ Knows when a connection is waiting for what, and until when. Refuses to know wha
 import asyncio
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from waypost.wire.exchange import Direct
+from waypost.wire.heads import Head
 from waypost.wire.http1 import (
     BODILESS,
     CONTINUE,
@@ -35,7 +37,20 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class ServerExchange(ReceivedRequest):
     """Satisfies `wire.exchange.Exchange`."""
 
-    __slots__ = ("_bodiless", "_chunked", "_held", "connection", "done", "gone", "peer", "started", "task")
+    __slots__ = (
+        "_bodiless",
+        "_chunked",
+        "_held",
+        "connection",
+        "direct",
+        "done",
+        "gone",
+        "handling",
+        "peer",
+        "server",
+        "started",
+        "task",
+    )
 
     def __init__(
         self,
@@ -60,11 +75,15 @@ class ServerExchange(ReceivedRequest):
         self.gone = False
         self.done = False  # answered in full, or given up
         self.task: asyncio.Task[None] | None = None
+        self.handling: Coroutine[Any, Any, None] | None = None  # what the task runs
+        self.direct: Direct | None = None  # what handles it without a task
         self._held: bytes | None = None  # a head that waits for the first piece of its body
 
         self.connection: Connection | None = None  # None once nothing more can be sent
+        self.server: HttpServer  # set, as `peer` is, by the connection that starts it
         self.peer = ""
         self._chunked = False
+        self.head: Head | None = None
 
     def respond(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
         connection = self.connection
@@ -81,6 +100,32 @@ class ServerExchange(ReceivedRequest):
         self.done = True
         self.connection = None
         connection.conclude(self, data, body)
+
+    def answer(self, lines: str, body: bytes) -> None:
+        """A whole answer of status 200 to a POST; `lines` are its header lines, each with its line break."""
+        connection = self.connection
+        if connection is None:
+            return  # the caller hung up
+        own = connection.own_headers(self)
+        self.started = True
+        self.done = True
+        self.connection = None
+        data = f"HTTP/1.1 200 OK\r\n{lines}{own}content-length: {len(body)}\r\n\r\n"
+        connection.conclude(self, data.encode("latin-1"), body)
+
+    def go_on(self, handling: Coroutine[Any, Any, None]) -> None:
+        """What had no task goes on in one. `direct` stays in charge of a hang-up until the task has begun."""
+        self.server.run(self, handling)
+
+    def end(self) -> None:
+        """What had no task has done all there was to do."""
+        self.direct = None
+        self.server.end(self)
+
+    def fail(self, error: Exception) -> None:
+        """As an exception that leaves a task."""
+        self.server.fail(self, error)
+        self.end()
 
     def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
         connection = self.connection
@@ -174,7 +219,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._keep_alive_s = server.settings.keep_alive_s
         self._loop = loop
-        self._parser: RequestParser[ServerExchange] = RequestParser(server.limits, ServerExchange)
+        self._parser: RequestParser[ServerExchange] = RequestParser(server.limits, ServerExchange, server.heads)
         self._transport: Any = None
         self._exchange: ServerExchange | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -209,8 +254,7 @@ class Connection(asyncio.Protocol):
         if exchange is not None:
             exchange.gone = True
             exchange.leave()
-            if exchange.task is not None:
-                self._server.cancel(exchange.task)
+            self._server.cancel(exchange)
         self._release()
 
     def data_received(self, data: bytes) -> None:
@@ -346,6 +390,7 @@ class Connection(asyncio.Protocol):
         self._exchange = exchange
         exchange.connection = self
         exchange.peer = self.peer
+        exchange.server = self._server
         self._server.serve(exchange)
 
     def _part(self) -> None:

@@ -15,6 +15,7 @@ BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 BUCKETS_US = tuple(int(seconds * 1_000_000) for seconds in BUCKETS_S)
 OVERHEAD_BUCKETS_US = (50, 100, 200, 500, 1_000, 2_000, 5_000, 20_000, 100_000)
 
+Noted = tuple[int, int, int, int, int]  # input and output tokens of all kinds, nano-dollars, microseconds: all, our own
 CallLabels = tuple[str, str, str, str, str]  # route, provider, model, outcome, error
 AttemptLabels = tuple[str, str, str]  # provider, model, error
 
@@ -32,6 +33,7 @@ class CallSeries:
         "overhead_us",
         "overheads",
         "unpriced",
+        "waiting",
     )
 
     def __init__(self) -> None:
@@ -44,6 +46,29 @@ class CallSeries:
         self.duration_us = 0
         self.overheads = [0] * (len(OVERHEAD_BUCKETS_US) + 1)
         self.overhead_us = 0
+        self.waiting: list[Noted] = []
+
+    def note(self, noted: "Noted") -> None:
+        """A priced call that is added up later, with others."""
+        self.waiting.append(noted)
+        if len(self.waiting) >= AT_ONCE:
+            self.add_up()
+
+    def add_up(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        if not waiting:
+            return
+        read, written, costs, totals, overheads = zip(*waiting, strict=True)
+        self.calls += len(waiting)
+        self.input += sum(read)
+        self.output += sum(written)
+        self.cost += sum(costs)
+        self.duration_us += sum(totals)
+        self.overhead_us += sum(overheads)
+        for total_us in totals:
+            self.durations[bisect_left(BUCKETS_US, total_us)] += 1
+        for overhead_us in overheads:
+            self.overheads[bisect_left(OVERHEAD_BUCKETS_US, overhead_us)] += 1
 
 
 class Tally:
@@ -63,8 +88,15 @@ class Tally:
         if len(self._noted) >= AT_ONCE:
             self.add_up()
 
+    def series(self, route: str | None, provider: str, model: str) -> CallSeries:
+        """That of the calls that went well, for who makes many of the same kind."""
+        labels = (route or "", provider, model, Outcome.OK, "")
+        return self._calls.get(labels) or self._new_series(labels)
+
     def add_up(self) -> None:
         """Brings the counts up to date."""
+        for series in self._calls.values():
+            series.add_up()
         noted, self._noted = self._noted, []
         for ended in noted:
             self._add(ended)

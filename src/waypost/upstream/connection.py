@@ -5,7 +5,7 @@ Knows bytes, deadlines and back-pressure; which connection serves which call is 
 
 import asyncio
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 from waypost.conversation.faults import Fault, FaultKind, UpstreamFault, WaypostError
 from waypost.upstream.proxy import absolute_head
@@ -23,6 +23,14 @@ class Stale(Exception):
     """A connection that had been used before turned out to be dead before it gave an answer's first byte."""
 
 
+class Listener(Protocol):
+    """Who waits for a connection: an `asyncio.Future`, or what would rather be called at once."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: None, /) -> object: ...
+    def set_exception(self, exception: Exception, /) -> object: ...
+
+
 def fault(kind: FaultKind, message: str) -> UpstreamFault:
     return UpstreamFault(Fault(kind=kind, message=message))
 
@@ -37,6 +45,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_stall_s",
         "_total",
         "_waiter",
+        "_whole",
         "deadline",
         "first_byte_at",
         "idle",
@@ -52,7 +61,8 @@ class UpstreamConnection(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.transport: Any = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: Listener | None = None
+        self._whole = False  # who waits wants to hear of the whole answer and not of its head
         self._failure: Exception | None = None
         self._reading_paused = False
         self._stall_s = inf
@@ -85,6 +95,9 @@ class UpstreamConnection(asyncio.Protocol):
             return
         waiter = self._waiter
         if waiter is not None and parser.headed:
+            if self._whole and not parser.complete and parser.pending <= READ_HIGH_WATER:
+                self.deadline = min(self._loop.time() + self._stall_s, self._total)
+                return
             self._waiter = None
             self.deadline = self._total
             if not waiter.done():
@@ -119,6 +132,23 @@ class UpstreamConnection(asyncio.Protocol):
 
         `total` is the call's deadline in loop time.
         """
+        waiter = self._loop.create_future()
+        self.ask(head, body, waiter, first_byte_s, stall_s, total, head_only=head_only)
+        return waiter
+
+    def ask(
+        self,
+        head: bytes,
+        body: bytes,
+        listener: Listener,
+        first_byte_s: float,
+        stall_s: float,
+        total: float,
+        *,
+        head_only: bool = False,
+        whole: bool = False,
+    ) -> None:
+        """As `begin`, for any listener. `whole`: it is told when all of the answer is there, or too much to be kept."""
         self.idle = False
         self.parser.expect(head_only)
         self._stall_s = stall_s
@@ -132,8 +162,8 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.writelines((head, body))
         else:
             self.transport.write(head + body if body else head)
-        self._waiter = waiter = self._loop.create_future()
-        return waiter
+        self._waiter = listener
+        self._whole = whole
 
     async def next(self, silence_s: float | None = None) -> bytes:
         """The next piece of the body, b"" at its end. UpstreamFault, DeadlinePassed; cancelled, it cuts the connection.
@@ -147,9 +177,10 @@ class UpstreamConnection(asyncio.Protocol):
             if self._failure is not None:
                 raise self._failure
             self.deadline = min(self._loop.time() + (self._stall_s if silence_s is None else silence_s), self._total)
-            self._waiter = self._loop.create_future()
+            self._waiter = waiter = self._loop.create_future()
+            self._whole = False
             try:
-                await self._waiter
+                await waiter
             except asyncio.CancelledError:
                 self.cut()
                 raise

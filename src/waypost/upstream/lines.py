@@ -54,7 +54,7 @@ class Line:
         """A POST of `body` to the provider's path for this dialect's. `headers` come on top of the fixed ones."""
         return Outgoing(
             peer=self.peer,
-            prefix=self._prefix(path, model, query),
+            prefix=self.prefix(path, model, query),
             body=body,
             connect_s=connect_s,
             first_byte_s=first_byte_s,
@@ -102,7 +102,8 @@ class Line:
             password = urlsplit(proxy).password or ""
             yield from (password, unquote(password), *(read_proxy(proxy).authorization or "").split())
 
-    def _prefix(self, path: str, model: str, query: str) -> bytes:
+    def prefix(self, path: str, model: str, query: str = "") -> bytes:
+        """`Outgoing.prefix` for the provider's path in place of this dialect's."""
         own = None if path.endswith("/count_tokens") else self.provider.path
         if query or (own is not None and "{model}" in own):
             return self._compose(path if own is None else own.replace("{model}", quote(model, safe="")), query)

@@ -120,6 +120,17 @@ class Lane:
             connection.usable_until = pool.loop.time() + pool.idle_s
             self.idle.append(connection)
 
+    def take(self) -> UpstreamConnection:
+        """One of the `idle`, of which there must be one: `ask` it, then `give_back` or `drop` it."""
+        connection = self.idle.pop()
+        self._pool.watch(connection)
+        return connection
+
+    def drop(self, connection: UpstreamConnection) -> None:
+        """Cuts a connection whose answer nobody wants any more."""
+        self._pool.busy.discard(connection)
+        connection.cut()
+
     def lose(self, connection: UpstreamConnection) -> None:
         """A connection is gone: whoever waits may open another."""
         self._pool.busy.discard(connection)
@@ -164,9 +175,7 @@ class Pool:
 
     async def send(self, call: Outgoing) -> Incoming:
         """Sends, and returns once the head of the answer has come. UpstreamFault, DeadlinePassed."""
-        lane = self._lanes.get(call.peer)
-        if lane is None:
-            lane = self._lanes[call.peer] = Lane(self, call.peer, self._max_connections)
+        lane = self.lane(call.peer)
         if not self._attentive:
             self._attend()
         body = call.body
@@ -184,6 +193,19 @@ class Pool:
                 self.busy.discard(connection)
                 connection.cut()
                 raise
+
+    def lane(self, peer: Peer) -> Lane:
+        """The connections to that peer; the same object as long as the pool lives."""
+        lane = self._lanes.get(peer)
+        if lane is None:
+            lane = self._lanes[peer] = Lane(self, peer, self._max_connections)
+        return lane
+
+    def watch(self, connection: UpstreamConnection) -> None:
+        """Sees to the deadlines of a connection that was taken from its lane without `send`."""
+        if not self._attentive:
+            self._attend()
+        self.busy.add(connection)
 
     def sweep(self, now: float) -> None:
         """Ends every wait whose deadline (loop time) has passed, and closes what has been idle for too long."""

@@ -60,4 +60,10 @@ class Exchange(Protocol):
         ...
 
 
+class Direct(Protocol):
+    """What handles an exchange without a task: it answers when it is called back, and ends when the caller is gone."""
+
+    def cancel(self) -> None: ...
+
+
 Handler = Callable[[Exchange], Coroutine[Any, Any, None]]

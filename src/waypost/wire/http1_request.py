@@ -3,6 +3,8 @@
 llhttp does the grammar (it refuses bare LF, folded lines, spaces before a colon, two framings in one head, repeated
 Content-Length). Added here is what it lets pass: versions other than 1.0 and 1.1, a missing or repeated Host, repeated
 Authorization, transfer codings other than `chunked`, CONNECT, fragments, and every bound on size.
+
+A head that was read before need not go through llhttp again: `heads` says when two heads mean the same.
 """
 
 from collections import deque
@@ -12,10 +14,13 @@ from typing import Generic, NoReturn, TypeVar
 from httptools import HttpParserError, HttpParserInvalidURLError, HttpParserUpgrade, HttpRequestParser, parse_url
 from msgspec import Struct
 
+from waypost.wire.heads import Head, Heads, Parts
 from waypost.wire.http1 import KNOWN_NAMES, Rejection
 
 MAX_AHEAD = 16  # whole requests that may wait unanswered on one connection
 _SLICE = 4096  # bytes judged at once: how far a bound can be overshot before it is noticed
+_FRAMING = frozenset(("expect", "transfer-encoding", "upgrade"))  # they have a say in what follows a head
+_PATIENCE = 64  # heads of a connection that were new, one after the other, until most are not looked up
 _UNREPEATABLE = frozenset(("host", "authorization"))
 
 
@@ -30,9 +35,10 @@ class ReceivedRequest:
     """One whole request, as `Exchange` describes it.
 
     `keep_alive`: its sender means to go on using the connection. `chunkable`: its sender understands chunks.
+    `head` is what it shares with other requests that have the same head, None if it is not known to share anything.
     """
 
-    __slots__ = ("body", "chunkable", "headers", "keep_alive", "method", "path", "query", "received_at")
+    __slots__ = ("body", "chunkable", "head", "headers", "keep_alive", "method", "path", "query", "received_at")
 
     def __init__(
         self,
@@ -53,6 +59,7 @@ class ReceivedRequest:
         self.keep_alive = keep_alive
         self.chunkable = chunkable
         self.received_at = received_at
+        self.head: Head | None = None
 
 
 Request = TypeVar("Request", bound=ReceivedRequest)
@@ -63,23 +70,29 @@ class RequestParser(Generic[Request]):
     """Bytes of one connection → `ready`, the whole requests not yet taken, oldest first.
 
     Once `fault` is set nothing more is read: the framing can't be trusted. Requests completed before it are still good.
-    `make` gives the object that a request becomes, from its members. Call `close` when the connection is gone.
+    `make` gives the object that a request becomes, from its members; its `head` is set afterwards. `heads` is shared
+    by parsers with the same limits; without it none is remembered. Call `close` when the connection is gone.
     """
 
     __slots__ = (
         "_body",
         "_chunkable",
+        "_collecting",
         "_completed",
         "_content_length",
+        "_head",
         "_head_bytes",
         "_headers",
+        "_heads",
         "_idle_bytes",
         "_joined",
+        "_last",
         "_limits",
         "_make",
         "_method",
         "_now",
         "_parser",
+        "_parts",
         "_path",
         "_pieces",
         "_query",
@@ -88,6 +101,7 @@ class RequestParser(Generic[Request]):
         "_slice",
         "_upgrade",
         "_url",
+        "_vain",
         "awaits_continue",
         "begun",
         "fault",
@@ -95,7 +109,7 @@ class RequestParser(Generic[Request]):
         "ready",
     )
 
-    def __init__(self, limits: RequestLimits, make: Make[Request]) -> None:
+    def __init__(self, limits: RequestLimits, make: Make[Request], heads: Heads | None = None) -> None:
         self._limits = limits
         self._make = make
         self._slice = min(_SLICE, limits.head)
@@ -122,6 +136,12 @@ class RequestParser(Generic[Request]):
         self._received = 0
         self._body = b""
         self._pieces: bytearray | None = None
+        self._heads = heads  # None once no more are to be remembered, or known
+        self._last: Head | None = None  # of the latest request, if what comes next is the start of another
+        self._head: Head | None = None  # of the request being read
+        self._parts: Parts | None = None  # of the head that is about to be read and remembered
+        self._vain = 0  # how many heads have not been known, one after the other
+        self._collecting = False  # llhttp has not seen the head of this request, and won't see its body
 
     @property
     def full(self) -> bool:
@@ -135,9 +155,90 @@ class RequestParser(Generic[Request]):
 
     def close(self) -> None:
         self._parser = None
+        self._heads = None
+        self._last = None
+        self._collecting = False
 
-    def feed(self, data: bytes | memoryview, now: float) -> None:
+    def feed(self, data: bytes, now: float) -> None:
         """Reads on. `now` is stamped on the requests that this data completes."""
+        head = self._last
+        if head is not None:
+            size = len(data) - head.length
+            if head.low <= size <= head.high and data.startswith(head.template % size):
+                headers = head.headers if size == head.size else head.resize(size)
+                body = data[head.length :]
+                request = self._make(head.method, head.path, head.query, headers, body, True, head.chunkable, now)
+                request.head = head
+                self.ready.append(request)
+                return
+        if self._collecting:
+            self._collect(data, now)
+        elif self._heads is None or self.begun or self._rest:
+            self._read(data, now)
+        else:
+            self._look_up(data, now)
+
+    def _look_up(self, data: bytes, now: float) -> None:
+        """What begins a request, though perhaps not the whole of it."""
+        head = self._last
+        size = -1 if head is None else head.announced(data)
+        if head is None or size < 0:
+            head = self._find(data)
+            if head is None:
+                self._read(data, now)
+                self._parts = None
+                return
+            size = head.announced(data)
+        come = len(data) - head.length
+        if size < 0 or come > size:
+            self._read(data, now)
+        elif come == size:
+            self._last = head
+            self.feed(data, now)
+        else:
+            self._await_body(head, size)
+            if come:
+                self._collect(data[head.length :], now)
+
+    def _find(self, data: bytes) -> Head | None:
+        """The known head that `data` begins with."""
+        vain = self._vain
+        self._vain = vain + 1
+        heads = self._heads
+        if heads is None or (vain > _PATIENCE and vain % _PATIENCE):
+            return None
+        head, self._parts = heads.find(data[: self._slice])
+        if head is not None or self._parts is not None:
+            self._vain = 0
+        return head
+
+    def _await_body(self, head: Head, length: int) -> None:
+        """Nothing is left to do but to wait for the rest of a body of `length` bytes."""
+        self._last = None
+        self._head = head
+        self._path = head.path
+        self._content_length = length
+        self.begun = True
+        self.in_body = True
+        self._collecting = True
+
+    def _collect(self, data: bytes, now: float) -> None:
+        missing = self._content_length - self._received
+        self.on_body(data[:missing])
+        if len(data) < missing:
+            return
+        head = self._head
+        assert head is not None
+        self._collecting = False
+        self._method, self._query, self._chunkable = head.method, head.query, head.chunkable
+        self._headers = head.headers if self._content_length == head.size else head.resize(self._content_length)
+        self._now = now
+        self._conclude(True)
+        rest = data[missing:].lstrip(b"\r\n")  # line breaks between requests mean nothing
+        if rest:
+            self.feed(rest, now)
+
+    def _read(self, data: bytes | memoryview, now: float) -> None:
         parser = self._parser
         if len(data) > self._slice or self._rest:
             self._feed_sliced(self._rest + data, now)
@@ -161,11 +262,13 @@ class RequestParser(Generic[Request]):
 
     def _feed_sliced(self, data: bytes, now: float) -> None:
         self._rest = b""
+        self._now = now
         view = memoryview(data)
         begin = 0
         while begin < len(data) and self.fault is None:
             if len(self.ready) >= MAX_AHEAD:
                 self._rest = data[begin:]
+                self._last = None
                 return
             end = begin + self._slice
             if self.in_body and self._content_length - self._received > self._slice:
@@ -173,7 +276,7 @@ class RequestParser(Generic[Request]):
                 end = begin + self._content_length - self._received
                 self._feed_content(view[begin:end])
             else:
-                self.feed(view[begin:end], now)
+                self._read(view[begin:end], now)
             begin = end
 
     def _feed_content(self, data: memoryview) -> None:
@@ -184,7 +287,9 @@ class RequestParser(Generic[Request]):
             self._fail(error)
 
     def _bound_head(self, size: int) -> None:
-        self.begun = self.begun or size > 0
+        if size:
+            self.begun = True
+            self._last = None
         self._head_bytes += size
         if self._head_bytes > self._limits.head:
             self._reject(431, "the request's head is too large")
@@ -197,8 +302,11 @@ class RequestParser(Generic[Request]):
 
     # ---- called by the parser
 
-    def on_url(self, url: bytes) -> None:
+    def on_message_begin(self) -> None:
         self.begun = True
+        self._last = None
+
+    def on_url(self, url: bytes) -> None:
         self._url = self._url + url if self._url else url
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -244,6 +352,8 @@ class RequestParser(Generic[Request]):
         if "upgrade" in headers:
             self._upgrade = parser.should_upgrade()
         self.in_body = True
+        if self._parts is not None:
+            self._remember(parser.should_keep_alive())
 
     def on_body(self, piece: bytes) -> None:
         self._received += len(piece)
@@ -262,22 +372,30 @@ class RequestParser(Generic[Request]):
         if self._upgrade:
             return
         assert self._parser is not None
-        self.ready.append(
-            self._make(
-                self._method,
-                self._path,
-                self._query,
-                self._headers,
-                self._body if self._pieces is None else bytes(self._pieces),
-                self._parser.should_keep_alive(),
-                self._chunkable,
-                self._now,
-            )
-        )
-        self._completed = True
-        self._clear()
+        self._conclude(self._parser.should_keep_alive())
 
     # ---- its parts
+
+    def _conclude(self, keep_alive: bool) -> None:
+        request = self._make(
+            self._method,
+            self._path,
+            self._query,
+            self._headers,
+            self._body if self._pieces is None else bytes(self._pieces),
+            keep_alive,
+            self._chunkable,
+            self._now,
+        )
+        request.head = head = self._head
+        self.ready.append(request)
+        self._completed = True
+        if head is not None:
+            self._head = None
+            self._last = head
+        if not keep_alive:
+            self._heads = None
+        self._clear()
 
     def _clear(self) -> None:
         self.begun = False
@@ -293,6 +411,20 @@ class RequestParser(Generic[Request]):
         self._head_bytes = 0
         self._joined = 0
         self._idle_bytes = 0
+
+    def _remember(self, keep_alive: bool) -> None:
+        """The head that has been read, where nothing but its length says what follows it."""
+        parts, self._parts = self._parts, None
+        heads, headers = self._heads, self._headers
+        if heads is None or parts is None or not keep_alive:
+            return
+        if headers.get("content-length", "") != parts[1].decode():
+            return
+        if not _FRAMING.isdisjoint(headers):
+            return
+        start = (self._method, self._path, self._query)
+        self._head = head = Head(parts, headers, self._limits.body, start, self._chunkable)
+        heads.remember(parts, head)
 
     def _other_target(self, target: str) -> str:
         """A target that is not in the usual form, in that form."""
@@ -334,11 +466,13 @@ class RequestParser(Generic[Request]):
         self._upgrade = False
         self._clear()
         self._parser = HttpRequestParser(self)
-        self.feed(b"".join((*head, b"\r\n")), self._now)
+        self._read(b"".join((*head, b"\r\n")), self._now)
         if rest:
-            self.feed(rest, self._now)
+            self._read(rest, self._now)
 
     def _reject(self, status: int, message: str) -> None:
+        self._heads = None
+        self._last = None
         if self.fault is None:
             self.fault = Rejection(status, message, self.path)
 

@@ -111,6 +111,11 @@ class ResponseParser:
         pieces.clear()
         return data
 
+    def put_back(self, data: bytes) -> None:
+        """Gives back what was taken, for another to take."""
+        self._pieces.insert(0, data)
+        self.pending += len(data)
+
     def _bound(self, size: int) -> None:
         """Heads, chunk extensions and trailers must not go on for ever."""
         self._head_bytes = self._head_bytes + size if size else 0

@@ -1,0 +1,240 @@
+"""What is the same for every plain call of one caller by one name, worked out once: the texts of its records and of
+its answer's headers, with the few values left open that differ from call to call, and the running parts behind it.
+
+What is not plain (an order that is drawn, a price in tiers, a key's own policy, bodies to be kept …) is not prepared:
+`prepare` gives None, and such calls take the whole walk.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import count
+from typing import cast
+
+from msgspec import Raw
+
+from waypost.config.model import DroppedParameters
+from waypost.conversation.faults import Refused
+from waypost.dialects.dialect import Dialect, Edits
+from waypost.gateway.call import Standing
+from waypost.gateway.gateway import Gateway
+from waypost.gateway.headers import passed_headers
+from waypost.gateway.keyring import Caller
+from waypost.gateway.settlement import AROUND_TEXT, AROUND_TOOLS
+from waypost.gateway.whole import is_json, request_headers, shape_of
+from waypost.ledger.records import Accepted, Attempt, Charge, Ended, Outcome, line
+from waypost.routing.candidates import Candidate
+from waypost.routing.decision import decide_with, encode_decision
+from waypost.routing.facts import Facts
+from waypost.upstream.pool import Pool
+from waypost.wire.http1 import header_lines, response_headers
+
+# Stand for the values that each call fills in; no text that they are put into holds such numbers by chance.
+_SHARED_START = "80000000000000000"
+_FIRST_MARK = int(_SHARED_START + "10")
+_MOST_MARKS = 64
+_MOST_CANDIDATES = 8
+
+
+class Prepared:
+    """For one caller, name, protocol and set of needs, under one configuration.
+
+    `accepted` and `ended` are %-formats of the journal's lines, for the values that `_accepted` and `_ended` mark.
+    `names`: header lines of the answer. `units`: for each candidate the dearest input and output token in nano-dollars
+    a million, and a call.
+    """
+
+    __slots__ = (
+        "_passed",
+        "_passed_of",
+        "accepted",
+        "allowances",
+        "around",
+        "caller",
+        "ceiling",
+        "default_output",
+        "dialect",
+        "dice",
+        "edits",
+        "ended",
+        "health",
+        "healths",
+        "journal",
+        "lane",
+        "moves_limit",
+        "names",
+        "now",
+        "plan_id",
+        "prefix",
+        "price",
+        "relayed",
+        "series",
+        "shape",
+        "standing",
+        "tells_drops",
+        "timeouts",
+        "units",
+        "upstream",
+        "wall_ns",
+    )
+
+    def __init__(
+        self, gateway: Gateway, pool: Pool, caller: Caller, standing: Standing, dialect: Dialect, needs: frozenset[str]
+    ) -> None:
+        plan = standing.found.plan
+        lane = self.lane = standing.lanes[0]
+        provider = lane.line.provider
+        self.caller = caller
+        self.standing = standing
+        self.dialect = dialect
+        self.relayed = lane.dialect is dialect
+        self.healths = standing.healths
+        self.health = standing.healths[0]
+        self.plan_id = plan.id
+        self.now, self.wall_ns = gateway.clock.now, gateway.clock.wall_ns
+        self.dice = gateway.dice
+        self.journal = gateway.journal
+        self.timeouts = plan.settings.timeouts
+        self.ceiling = plan.settings.max_output_tokens
+        self.default_output = standing.default_output
+        self.around = AROUND_TOOLS if "tools" in needs else AROUND_TEXT
+        self.allowances = (
+            gateway.budgets.match(caller.name, caller.team, caller.tags) if caller.tags else standing.allowances
+        )
+        self.units = [cast("tuple[int, int, int]", each.candidate.units) for each in standing.lanes]
+        price = lane.candidate.price_at(0.0)
+        if price is None:
+            raise ValueError("a price that is not known")
+        self.price = price
+        self.prefix = lane.line.prefix(lane.dialect.path, lane.candidate.model)
+        self.upstream = pool.lane(lane.line.peer)
+        self.edits = Edits(model=lane.candidate.model, max_output_field=provider.max_output_field)
+        # A provider that knows only this field is to obey the limit that money was held for.
+        self.moves_limit = bool(self.allowances) and provider.max_output_field == "max_tokens"
+        self.shape = shape_of(lane, None)
+        self.tells_drops = plan.settings.dropped_parameters is DroppedParameters.WARN
+        self.series = gateway.tally.series(plan.route, lane.candidate.provider, lane.candidate.model)
+        self.accepted = _format(line(self._accepted(gateway)))
+        self.ended = _format(line(self._ended(gateway, needs)))
+        self.names = response_headers((*lane.names, ("x-waypost-attempts", "1")))
+        self._passed_of: Mapping[str, str] | None = None
+        self._passed: str | None = None
+
+    def lines_from(self, headers: Mapping[str, str]) -> bytes:
+        """The header lines that a caller with these headers has the provider see, beside the fixed ones."""
+        return header_lines(request_headers(headers, self.lane, self.relayed))
+
+    def passed(self, headers: Mapping[str, str]) -> str | None:
+        """The header lines of a provider's answer that its caller sees; None where its body is not JSON.
+
+        One head comes many times: the last is kept.
+        """
+        if headers is not self._passed_of:
+            self._passed = response_headers(passed_headers(headers)) if is_json(headers) else None
+            self._passed_of = headers
+        return self._passed
+
+    def _accepted(self, gateway: Gateway) -> Accepted:
+        caller, found, mark = self.caller, self.standing.found, count(_FIRST_MARK)
+        return Accepted(
+            id=str(next(mark)),
+            started_ns=next(mark),
+            key=caller.name,
+            team=caller.team,
+            tags=dict(caller.tags),
+            task=found.task,
+            route=found.plan.route,
+            revision=gateway.config.revision,
+            dialect=self.dialect.name,
+            reserved=cast("tuple[Charge, ...]", _raw(mark)),
+        )
+
+    def _ended(self, gateway: Gateway, needs: frozenset[str]) -> Ended:
+        """Marks are taken in the order of the members, which is that of the values."""
+        caller, found, candidate, mark = self.caller, self.standing.found, self.lane.candidate, count(_FIRST_MARK)
+        return Ended(
+            id=str(next(mark)),
+            started_ns=next(mark),
+            key=caller.name,
+            team=caller.team,
+            tags=dict(caller.tags),
+            task=found.task,
+            route=found.route,
+            revision=gateway.config.revision,
+            dialect=self.dialect.name,
+            provider=candidate.provider,
+            model=candidate.model,
+            profile=candidate.credential,
+            outcome=Outcome.OK,
+            status=200,
+            input=next(mark),
+            cache_read=next(mark),
+            cache_write=next(mark),
+            output=next(mark),
+            reasoning=next(mark),
+            price=gateway.price_json(self.price),
+            cost_nano=next(mark),
+            first_byte_us=next(mark),
+            total_us=next(mark),
+            overhead_us=next(mark),
+            decision=Raw(self._decision(needs, mark)),
+            dropped=cast("tuple[str, ...]", _raw(mark)),
+            attempts=(_attempt(candidate, next(mark), next(mark)),),
+            charges=cast("tuple[Charge, ...]", _raw(mark)),
+        )
+
+    def _decision(self, needs: frozenset[str], mark: Iterator[int]) -> bytes:
+        """The decision that `decide` makes of a call about which nothing stands out."""
+        plan, seed = self.standing.found.plan, next(mark)
+        facts = Facts(next(mark), next(mark), next(mark), False, bool(self.allowances), needs)
+        bounds = tuple([next(mark) for _ in self.units]) if self.allowances else ()
+        return encode_decision(decide_with(plan, facts, (), seed, bounds))
+
+
+def prepare(
+    gateway: Gateway, pool: Pool, caller: Caller, model: str, dialect: Dialect, needs: frozenset[str]
+) -> Prepared | None:
+    """None where such a call is not plain, or would be refused."""
+    try:
+        standing = gateway.standing(caller, model, None)
+        return (
+            Prepared(gateway, pool, caller, standing, dialect, needs) if _is_plain(standing, dialect, needs) else None
+        )
+    except (Refused, ValueError):
+        return None
+
+
+def _is_plain(standing: Standing, dialect: Dialect, needs: frozenset[str]) -> bool:
+    plan, lane = standing.found.plan, standing.lanes[0]
+    settings = plan.settings
+    return (
+        not standing.found.misfit
+        and plan.single_order is not None
+        and len(standing.lanes) <= _MOST_CANDIDATES
+        and not plan.any_denied
+        and standing.key_policy is None
+        and (not needs or plan.capabilities is None or needs <= plan.capabilities)
+        and all(each.candidate.units is not None for each in standing.lanes)
+        and all(health.rate is None for health in standing.healths)
+        and not settings.store_bodies
+        and (lane.dialect is dialect or settings.dropped_parameters is not DroppedParameters.REJECT)
+    )
+
+
+def _attempt(candidate: Candidate, first_byte_us: int, total_us: int) -> Attempt:
+    names = (candidate.provider, candidate.model, candidate.credential)
+    return Attempt(*names, outcome=Outcome.OK, error=None, status=200, first_byte_us=first_byte_us, total_us=total_us)
+
+
+def _raw(mark: Iterator[int]) -> Raw:
+    return Raw(b"%d" % next(mark))
+
+
+def _format(text: bytes) -> str:
+    """The text with "%s" in place of each mark. ValueError where one is there by chance, or out of order."""
+    found = text.decode().replace("%", "%%")
+    places = [(found.find(str(mark)), str(mark)) for mark in range(_FIRST_MARK, _FIRST_MARK + _MOST_MARKS)]
+    there = [(place, mark) for place, mark in places if place >= 0]
+    if there != sorted(there) or len({len(there), found.count(_SHARED_START)}) != 1:
+        raise ValueError("a name looks like a mark")
+    for _, mark in there:
+        found = found.replace(mark, "%s")
+    return found
