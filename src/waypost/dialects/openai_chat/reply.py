@@ -114,6 +114,7 @@ class _GlancedReply(Struct, gc=False):
     error: Raw = NULL
 
 
+_encode = msgspec.json.Encoder().encode
 _members_decoder = Decoder(dict[str, Raw])
 _reply_decoder = Decoder(_Reply)
 _error_decoder = Decoder(_Error)
@@ -302,7 +303,7 @@ def write_reply(reply: Reply, model: str) -> bytes:
     }
     if own:
         wire.update(reply.extra)
-    return msgspec.json.encode(wire)
+    return _encode(wire)
 
 
 def _write_choice(choice: Choice, index: int, own: bool) -> dict[str, object]:
@@ -316,7 +317,8 @@ def _write_choice(choice: Choice, index: int, own: bool) -> dict[str, object]:
         match block:
             case Text():
                 texts.append(block.text)
-                annotations += [citation for citation in block.citations if is_annotation(citation)]
+                if block.citations:
+                    annotations += [citation for citation in block.citations if is_annotation(citation)]
             case Thinking():
                 thoughts.append(block.text)
                 details.append(write_thought(block))
@@ -338,7 +340,7 @@ def _write_choice(choice: Choice, index: int, own: bool) -> dict[str, object]:
         message["content"] = "".join(texts)
     if thoughts:
         message["reasoning_content"] = "".join(thoughts)
-    if any("signature" in detail or "data" in detail for detail in details):
+    if details and any("signature" in detail or "data" in detail for detail in details):
         message["reasoning_details"] = details
     if calls:
         message["tool_calls"] = calls

@@ -163,10 +163,9 @@ def write_usage(usage: Usage | None) -> dict[str, object] | None:
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
     }
-    cache = {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write}
-    told = {name: count for name, count in cache.items() if count is not None}
-    if told:
-        wire["prompt_tokens_details"] = told
+    if usage.cache_read is not None or usage.cache_write is not None:
+        cache = {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write}
+        wire["prompt_tokens_details"] = {name: count for name, count in cache.items() if count is not None}
     if usage.reasoning is not None:
         wire["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
     if usage.cache_write_1h is not None:
