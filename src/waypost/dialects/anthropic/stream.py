@@ -218,6 +218,8 @@ class StreamReader:
             raise ShapeError(f"index: block {wire.index} is not open")
         delta = wire.delta
         at = self._index
+        if delta.text and delta.type == "text_delta" and type(block) is Text:  # as most are
+            return [Delta(at, 0, delta.text)]
         if isinstance(block, Opaque):
             return [Delta(at, opaque=decode(_OPAQUE_DELTA, data, "").delta)]
         match delta.type:

@@ -40,6 +40,10 @@ from waypost.dialects.anthropic.reply import message_id
 from waypost.dialects.anthropic.words import NAME, stop_word, write_usage
 
 _ENCODER = msgspec.json.Encoder()
+_TEXT_DELTA = (
+    b"event: content_block_delta\n"
+    b'data: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":%b}}\n\n'
+)
 _STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
 
@@ -156,9 +160,10 @@ class StreamWriter:
         return b""
 
     def _text(self, text: str) -> bytes:
+        opened = b"" if self._open else self._opened()
         if isinstance(self._block, Thinking):
-            return self._opened() + self._write_delta({"type": "thinking_delta", "thinking": text})
-        return self._opened() + self._write_delta({"type": "text_delta", "text": text})
+            return opened + self._write_delta({"type": "thinking_delta", "thinking": text})
+        return opened + _TEXT_DELTA % (self._index, _ENCODER.encode(text))
 
     def _json(self, arguments: str) -> bytes:
         return self._write_delta({"type": "input_json_delta", "partial_json": arguments})

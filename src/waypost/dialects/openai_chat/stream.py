@@ -110,7 +110,7 @@ def truncated() -> Fault:
 
 
 def chunk_usage(chunk: Chunk) -> Usage | None:
-    usage = read_usage(chunk.usage)
+    usage = read_usage(chunk.usage) if len(chunk.usage) > len(NULL) else None  # null stands in most chunks
     return read_usage(chunk.x_groq.usage) if usage is None and chunk.x_groq is not None else usage
 
 
@@ -138,19 +138,22 @@ class ChatReader:
                 return []  # `end` says so, once
             raise
         events: list[Event] = []
+        failed = False
         if chunk.choices:
             self._start(chunk, events)
             for choice in chunk.choices:
-                self._choice(choice.index or 0).take(choice, events)
+                index = choice.index or 0
+                (self._choices.get(index) or self._choice(index)).take(choice, events)
+                failed = failed or choice.finish_reason == "error"
         elif not self._started:
             self._remember(chunk)
         usage = chunk_usage(chunk)
         if usage is not None:
             self._start(chunk, events)
             events.append(Reported(usage))
-        if bytes(chunk.error) != NULL_TEXT:
-            self._fail(read_error(frame.data or b""), events)
-        elif any(choice.finish_reason == "error" for choice in chunk.choices or ()):
+        if chunk.error is not NULL and bytes(chunk.error) != NULL_TEXT:
+            self._fail(read_error(data), events)
+        elif failed:
             message = "the provider ended the answer with an error that it does not name"
             self._fail(Fault(kind=FaultKind.SERVER_ERROR, message=message), events)
         return events
@@ -190,9 +193,7 @@ class ChatReader:
         events.append(Started(told.id, told.model, None if told.created is None else int(told.created)))
 
     def _choice(self, index: int) -> "_ChoiceReader":
-        choice = self._choices.get(index)
-        if choice is None:
-            choice = self._choices[index] = _ChoiceReader(index, self._told.id)
+        choice = self._choices[index] = _ChoiceReader(index, self._told.id)
         return choice
 
 
@@ -217,7 +218,9 @@ class _ChoiceReader:
             content = delta.content
             if content:
                 if isinstance(content, str):
-                    self._grow(Text, content, events)
+                    if self._open is not Text:
+                        self._begin(Text(""), events)
+                    events.append(Delta(self._next - 1, self._choice, content))
                 else:
                     self._take_parts(content, events)
             if delta.refusal:
