@@ -195,6 +195,10 @@ def test_time_is_stamped_when_the_last_byte_comes() -> None:
     parser.feed(GET[5:] + GET + GET[:6], 2.0)
     assert [request.received_at for request in parser.ready] == [2.0, 2.0]
     assert parser.begun
+    parser = RequestParser(RequestLimits(1000, 10_000), ReceivedRequest)
+    parser.feed(HOST + b"Content-Length: 10000\r\n\r\n", 1.0)
+    parser.feed(b"x" * 10_000, 2.0)
+    assert parser.ready[0].received_at == 2.0
 
 
 @pytest.mark.parametrize(
