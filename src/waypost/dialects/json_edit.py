@@ -5,7 +5,7 @@ Knows JSON's grammar (RFC 8259) and nothing of any dialect. What it is given to 
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, NoReturn, TypeVar
 
 import msgspec
@@ -27,6 +27,7 @@ _SPACE = re.compile(rb"[ \t\n\r]*")
 _BARE = re.compile(rb"[^ \t\n\r,\]}]+")
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _encode = msgspec.json.Encoder().encode
+quote: Callable[[str], bytes] = _encode  # a text as a JSON string
 _OPENING = b"{["
 _COLONS = (b":", b": ")
 _AFTER_VALUE = frozenset((b",", b"}", b" ", b"\n", b"\r", b"\t"))
@@ -264,11 +265,6 @@ def _with_front(body: bytes, new: list[tuple[str, bytes]]) -> bytes:
     after = _skip_space(body, place)
     comma = b"" if body[after : after + 1] == b"}" else b","
     return body[:place] + added + comma + body[place:]
-
-
-def quote(text: str) -> bytes:
-    """`text` as a JSON string."""
-    return msgspec.json.encode(text)
 
 
 def _skip_space(body: bytes, place: int) -> int:

@@ -39,9 +39,8 @@ def stop_word(stop: Stop, *, refused: bool = False) -> str:
     """
     if refused and stop.kind is StopKind.END:
         return _WORDS[StopKind.REFUSAL]
-    if stop.raw is not None and _KINDS.get(stop.raw) is stop.kind:
-        return stop.raw
-    return _WORDS[stop.kind]
+    word = stop.raw
+    return word if word is not None and _KINDS.get(word) is stop.kind else _WORDS[stop.kind]
 
 
 class CacheCreation(Struct, frozen=True):

@@ -48,7 +48,7 @@ def write_request(request: Request, shape: Shape) -> Written:
     if limit is not None:
         default = "max_completion_tokens" if "max_completion_tokens" in quirks else "max_tokens"
         body[shape.max_output_field or default] = limit
-    _sample(body, request, home or "top_k" in quirks, lose)
+    _sample(body, request, quirks, lose)
     if request.tools:
         body.update(_tools(request, shape, lose))
     if request.output is not None:
@@ -71,7 +71,7 @@ def write_request(request: Request, shape: Shape) -> Written:
     return Written(_encode(body), tuple(dict.fromkeys(dropped)) if dropped else ())
 
 
-def _sample(body: Members, request: Request, takes_top_k: bool, lose: Lose) -> None:
+def _sample(body: Members, request: Request, quirks: frozenset[str], lose: Lose) -> None:
     if request.temperature is not None:
         body["temperature"] = request.temperature
     if request.top_p is not None:
@@ -91,7 +91,7 @@ def _sample(body: Members, request: Request, takes_top_k: bool, lose: Lose) -> N
     if request.top_logprobs is not None:
         body["top_logprobs"] = request.top_logprobs
     if request.top_k is not None:
-        if takes_top_k:
+        if request.dialect == NAME or "top_k" in quirks:
             body["top_k"] = request.top_k
         else:
             lose("top_k")
