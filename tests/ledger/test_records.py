@@ -45,8 +45,7 @@ def test_an_end_reads_back_as_written(stream: bool, estimated: bool, word: str) 
         batch = read_batch([line(entry)[:-1]])
         assert batch.damaged == 0
         (own,), (shared,) = batch.ended, batch.heads
-        assert batch.known == {shared: read_head(shared)}
-        assert encode(own)[:-1] + b"," + encode(batch.known[shared])[1:] == encode(
+        assert encode(own)[:-1] + b"," + encode(shared.head)[1:] == encode(
             ["e", *(getattr(entry, name) for name in (*Own.__struct_fields__, *Head.__struct_fields__))]
         )
 
@@ -58,7 +57,7 @@ def test_an_end_reads_back_as_written(stream: bool, estimated: bool, word: str) 
 def test_no_text_can_move_the_cut(words: list[str], flags: tuple[bool, bool]) -> None:
     entry = ended(words[0], tags={words[1]: words[2]}, route=words[3], stream=flags[0], estimated=flags[1])
     own, shared = read_ended(line(entry)[:-1])
-    head = read_head(shared)
+    head = read_head(shared).head
     assert (own.id, own.estimated, own.input, own.output) == (words[0], flags[1], 12, 34)
     assert (decode(head.tags), head.route, head.stream) == ({words[1]: words[2]}, words[3], flags[0])
 
@@ -66,7 +65,7 @@ def test_no_text_can_move_the_cut(words: list[str], flags: tuple[bool, bool]) ->
 def test_text_that_no_encoding_can_hold_costs_no_entry() -> None:
     batch = read_batch([line(ended(route="r\udc80", tags={"\udc80": "v"}))[:-1]])
     assert batch.damaged == 0
-    assert [head.route for head in batch.known.values()] == ["r?"]
+    assert [shared.head.route for shared in batch.heads] == ["r?"]
 
 
 @pytest.mark.parametrize(

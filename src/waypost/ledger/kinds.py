@@ -5,21 +5,21 @@ does not look for the kinds of the process before it), so nothing may rest on th
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from msgspec import Raw, Struct
-from msgspec.json import Decoder
-from msgspec.structs import astuple
+from msgspec.json import Decoder, encode
+from msgspec.structs import astuple, replace
 
 MOST_KNOWN = 4096  # some hundreds of bytes each
 _LARGEST = 2**62
 
-Key = tuple[bytes, bool, bytes, str, bytes]  # head, estimated, price, cache, dropped; bytes are JSON
+Key = tuple[bytes, bool, bytes, str, bytes]  # core, estimated, price, cache, dropped; bytes are JSON
 Value = str | int | None
 
 
 class Head(Struct, frozen=True, array_like=True, gc=False):
-    """The members of `records.Ended` that follow one another and are shared, in its order."""
+    """The members of `records.Ended` that follow one another and are shared, in its order; `tags` lies among them."""
 
     key: str | None
     team: str | None
@@ -37,15 +37,26 @@ class Head(Struct, frozen=True, array_like=True, gc=False):
     stream: bool
 
 
-_COLUMNS = ("id", *Head.__struct_fields__, "estimated", "price", "cache", "dropped")
+class Shared(Struct, frozen=True, gc=False):
+    """A head, read. `core` is the head as JSON without its tags: callers invent those, so they make no kind."""
+
+    head: Head
+    core: bytes
+    tags: str
+
+
+_TAGS = Head.__struct_fields__.index("tags")
+_SHARED = Head.__struct_fields__[:_TAGS] + Head.__struct_fields__[_TAGS + 1 :]
+_COLUMNS = ("id", *_SHARED, "estimated", "price", "cache", "dropped")
 _INSERT = f"INSERT INTO kinds ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - our names
-_TAGS, _STATUS = Head.__struct_fields__.index("tags"), Head.__struct_fields__.index("status")
+_NO_TAGS = Raw(b"{}")
 _decode = Decoder(Head).decode
 
 
-def read_head(text: bytes) -> Head:
-    """From the members' JSON, without the brackets around them. Raises msgspec.DecodeError."""
-    return _decode(b"[%b]" % text)
+def read_head(text: bytes) -> Shared:
+    """From the members' JSON, without the brackets around them. Raises msgspec.DecodeError or UnicodeDecodeError."""
+    head = _decode(b"[%b]" % text)
+    return Shared(head, encode(replace(head, tags=_NO_TAGS)), str(head.tags, "utf-8"))
 
 
 class Kinds:
@@ -57,8 +68,8 @@ class Kinds:
     def forget(self) -> None:
         self._numbers.clear()
 
-    def numbers(self, ledger: sqlite3.Connection, keys: Sequence[Key], heads: Mapping[bytes, Head]) -> list[int]:
-        """Each key's number. Writes the kinds that have none yet; `heads` has the members of every key's head."""
+    def numbers(self, ledger: sqlite3.Connection, keys: Sequence[Key], heads: Sequence[Shared]) -> list[int]:
+        """Each key's number. Writes the kinds that have none yet; `heads[n]` is what `keys[n]` has the core of."""
         known = self._numbers
         try:
             return [known[key] for key in keys]
@@ -66,24 +77,24 @@ class Kinds:
             self._add(ledger, keys, heads)
             return [known[key] for key in keys]
 
-    def _add(self, ledger: sqlite3.Connection, keys: Sequence[Key], heads: Mapping[bytes, Head]) -> None:
+    def _add(self, ledger: sqlite3.Connection, keys: Sequence[Key], heads: Sequence[Shared]) -> None:
         known = self._numbers
         if len(known) + len(keys) > MOST_KNOWN:
             known.clear()
         number = int(ledger.execute("SELECT COALESCE(MAX(id), 0) FROM kinds").fetchone()[0])
         rows = []
-        for key in keys:
+        for key, shared in zip(keys, heads, strict=True):
             if key not in known:
                 number += 1
                 known[key] = number
-                rows.append((number, *_columns(key, heads[key[0]])))
+                rows.append((number, *_columns(key, shared.head)))
         ledger.executemany(_INSERT, rows)
 
 
 def _columns(key: Key, head: Head) -> list[Value]:
     _, estimated, price, cache, dropped = key
-    members = list(astuple(head))
-    members[_TAGS] = str(head.tags, "utf-8")
     if head.status is not None and abs(head.status) > _LARGEST:
-        members[_STATUS] = None
+        head = replace(head, status=None)
+    members = list(astuple(head))
+    del members[_TAGS]
     return [*members, estimated, None if price == b"null" else price.decode(), cache, dropped.decode()]

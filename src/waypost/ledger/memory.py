@@ -50,7 +50,7 @@ class MemoryJournal:
 def _ended(text: bytes) -> Ended:
     """The entry that a line was made of; a price stays JSON."""
     own, shared = read_ended(text)
-    head = read_head(shared)
+    head = read_head(shared).head
     price, decision = (None if bytes(raw) == b"null" else raw for raw in (own.price, own.decision))
     tags, outcome = _decode_tags(head.tags), Outcome(head.outcome)
     return Ended(

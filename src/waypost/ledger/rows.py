@@ -14,7 +14,7 @@ from msgspec import DecodeError, Raw, Struct
 from msgspec.json import Decoder
 from msgspec.structs import astuple, replace
 
-from waypost.ledger.kinds import Head, Key, Kinds, Value, read_head
+from waypost.ledger.kinds import Head, Key, Kinds, Shared, Value, read_head
 from waypost.ledger.records import Accepted, Charge, Ended, Outcome, Planned, line
 
 
@@ -44,9 +44,9 @@ class Own(Struct, frozen=True, array_like=True, gc=False, tag="e"):
 
 _COLUMNS = (
     "id", "started_ns", "kind", "input", "cache_read", "cache_write", "output", "reasoning",
-    "cost_nano", "first_byte_us", "total_us", "overhead_us", "decision", "attempts",
+    "cost_nano", "first_byte_us", "total_us", "overhead_us", "tags", "decision", "attempts",
 )  # fmt: skip
-_NEVER_NULL = frozenset({"id", "started_ns", "kind", "attempts"})
+_NEVER_NULL = frozenset({"id", "started_ns", "kind", "tags", "attempts"})
 _LARGEST = 2**62  # two of them still add up within SQLite's integers
 # Stands for NULL on the way into a statement: binding None takes Python's sqlite3 seven times as long as a number.
 _NULL = -_LARGEST - 1
@@ -66,30 +66,31 @@ _HEAD_END = _HEAD_AT + len(Head.__struct_fields__)
 class Batch(Struct):
     """A stretch of a segment, decoded. `accepted` is filled for a recovery only; `damaged` counts what is lost.
 
-    `heads[n]` is the head, as JSON, of the call that `ended[n]` is about; `known` has each head decoded.
+    `heads[n]` is of the call that `ended[n]` is about.
     """
 
     ended: list[Own]
-    heads: list[bytes]
-    known: dict[bytes, Head]
+    heads: list[Shared]
     planned: list[Planned]
     accepted: list[Accepted]
     damaged: int = 0
 
 
 def read_batch(lines: Iterable[bytes], recovering: bool = False) -> Batch:
-    batch = Batch([], [], {}, [], [])
-    ended, heads, known = batch.ended, batch.heads, batch.known
+    batch = Batch([], [], [], [])
+    ended, heads = batch.ended, batch.heads
+    known: dict[bytes, Shared] = {}
     head = _NO_HEAD
     for text in lines:
         kind = text[:4]
         try:
             if kind == _ENDED:
                 own, head = read_ended(text, head)
-                if head not in known:
-                    known[head] = read_head(head)
+                shared = known.get(head)
+                if shared is None:
+                    shared = known[head] = read_head(head)
                 ended.append(own)
-                heads.append(head)
+                heads.append(shared)
             elif kind == _PLANNED:
                 batch.planned.append(_decode_planned(text))
             elif kind != ACCEPTED:
@@ -137,7 +138,7 @@ def write_batch(ledger: sqlite3.Connection, batch: Batch, kinds: Kinds | None = 
         )
     ledger.execute("SAVEPOINT calls")
     try:
-        _insert_rows(ledger, ended, kinds.numbers(ledger, _keys(batch), batch.known))
+        _insert_rows(ledger, ended, batch.heads, kinds.numbers(ledger, _keys(batch), batch.heads))
     except (sqlite3.IntegrityError, OverflowError):
         ledger.execute("ROLLBACK TO calls")
         kinds.forget()
@@ -149,18 +150,19 @@ def write_batch(ledger: sqlite3.Connection, batch: Batch, kinds: Kinds | None = 
 
 def _keys(batch: Batch) -> list[Key]:
     return [
-        (head, own.estimated, bytes(own.price), own.cache, bytes(own.dropped))
-        for own, head in zip(batch.ended, batch.heads, strict=True)
+        (shared.core, own.estimated, bytes(own.price), own.cache, bytes(own.dropped))
+        for own, shared in zip(batch.ended, batch.heads, strict=True)
     ]
 
 
 def _insert_each(ledger: sqlite3.Connection, batch: Batch, kinds: Kinds) -> list[Own]:
     """The slow way, for a batch with an entry that was written twice or says what no column can hold."""
     inserted = []
-    for own, kind in zip(batch.ended, kinds.numbers(ledger, _keys(batch), batch.known), strict=True):
+    numbers = kinds.numbers(ledger, _keys(batch), batch.heads)
+    for own, shared, kind in zip(batch.ended, batch.heads, numbers, strict=True):
         if ledger.execute("SELECT 1 FROM entries WHERE id = ?", (own.id,)).fetchone() is None:
             storable = _storable(own)
-            _insert_rows(ledger, [storable], [kind])
+            _insert_rows(ledger, [storable], [shared], [kind])
             inserted.append(storable)
     return inserted
 
@@ -199,8 +201,10 @@ def interrupted(entry: Accepted) -> bytes:
     return line(ended).removesuffix(b"\n")
 
 
-def _insert_rows(ledger: sqlite3.Connection, ended: Sequence[Own], kinds: Sequence[int]) -> None:
-    values = _values(ended, kinds)
+def _insert_rows(
+    ledger: sqlite3.Connection, ended: Sequence[Own], heads: Sequence[Shared], kinds: Sequence[int]
+) -> None:
+    values = _values(ended, heads, kinds)
     start, left = 0, len(ended)
     for rows, statement in _INSERTIONS:
         while left >= rows:
@@ -212,10 +216,10 @@ def _insert_rows(ledger: sqlite3.Connection, ended: Sequence[Own], kinds: Sequen
         ledger.executemany("INSERT INTO bodies (call_id, request, reply) VALUES (?, ?, ?)", bodies)
 
 
-def _values(ended: Sequence[Own], kinds: Sequence[int]) -> list[Value]:
+def _values(ended: Sequence[Own], heads: Sequence[Shared], kinds: Sequence[int]) -> list[Value]:
     """All rows' columns, one after the other, in the types that are bound fastest."""
     values: list[Value] = []
-    for own, kind in zip(ended, kinds, strict=True):
+    for own, shared, kind in zip(ended, heads, kinds, strict=True):
         (
             call, started_ns, read, cached, written, output, reasoning, _, _,
             cost, first_byte, total, overhead, _, decision, _, attempts, _, _,
@@ -234,6 +238,7 @@ def _values(ended: Sequence[Own], kinds: Sequence[int]) -> list[Value]:
             _NULL if first_byte is None else first_byte,
             _NULL if total is None else total,
             _NULL if overhead is None else overhead,
+            shared.tags,
             _NULL if decided == "null" else decided,
             str(attempts, "utf-8"),
         )

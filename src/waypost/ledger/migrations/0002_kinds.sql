@@ -16,6 +16,7 @@ CREATE TABLE entries (
     first_byte_us INTEGER,
     total_us INTEGER,
     overhead_us INTEGER,
+    tags TEXT NOT NULL,         -- not in `kinds`: callers invent them, and may invent one a call
     decision TEXT,
     attempts TEXT NOT NULL      -- JSON: one array an attempt, with the members that the view `attempts` names, in its order
 );
@@ -25,7 +26,6 @@ CREATE TABLE kinds (
     id INTEGER PRIMARY KEY,
     key TEXT,
     team TEXT,
-    tags TEXT NOT NULL,
     task TEXT,
     route TEXT,
     revision TEXT NOT NULL,
@@ -44,19 +44,19 @@ CREATE TABLE kinds (
 );
 
 INSERT INTO kinds
-SELECT MIN(place), key, team, tags, task, route, revision, dialect, provider, model, profile, outcome, error, status, stream,
+SELECT MIN(place), key, team, task, route, revision, dialect, provider, model, profile, outcome, error, status, stream,
     estimated, price, cache, dropped
 FROM calls
-GROUP BY key, team, tags, task, route, revision, dialect, provider, model, profile, outcome, error, status, stream,
+GROUP BY key, team, task, route, revision, dialect, provider, model, profile, outcome, error, status, stream,
     estimated, price, cache, dropped;
 
 INSERT INTO entries
 SELECT place, id, started_ns,
     MIN(place) OVER (
-        PARTITION BY key, team, tags, task, route, revision, dialect, provider, model, profile, outcome, error, status,
+        PARTITION BY key, team, task, route, revision, dialect, provider, model, profile, outcome, error, status,
             stream, estimated, price, cache, dropped
     ),
-    input, cache_read, cache_write, output, reasoning, cost_nano, first_byte_us, total_us, overhead_us, decision,
+    input, cache_read, cache_write, output, reasoning, cost_nano, first_byte_us, total_us, overhead_us, tags, decision,
     (
         SELECT json_group_array(
             json_array(provider, model, profile, outcome, error, status, first_byte_us, total_us)
