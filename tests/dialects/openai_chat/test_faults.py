@@ -105,6 +105,7 @@ def test_when_to_come_back(headers: dict[str, str], message: str, seconds: float
         (b'{"error":{"message":"m","code":429}}', FaultKind.RATE_LIMITED),
         (b'{"error":{"message":"m","type":"invalid_request_error"}}', FaultKind.BAD_REQUEST),
         (b'{"error":"broken"}', FaultKind.SERVER_ERROR),
+        (b'{"model":[],"choices":5,"error":{"message":"m","code":429}}', FaultKind.RATE_LIMITED),
     ],
 )
 def test_an_answer_that_is_none(body: bytes, kind: FaultKind) -> None:

@@ -110,6 +110,12 @@ def test_functions_of_old() -> None:
     assert request.tool_choice == ToolChoice(ToolChoiceMode.NAMED, "f")
 
 
+def test_a_choice_beside_its_older_form() -> None:
+    request = read(tool_choice="required", function_call="none")
+    assert request.tool_choice == ToolChoice(ToolChoiceMode.ANY)
+    assert request.extra == ()
+
+
 def test_an_assistants_thinking() -> None:
     assert blocks("a", "assistant", reasoning_content="t") == (Thinking("t"), Text("a"))
     assert blocks("a", "assistant", reasoning="t") == (Thinking("t"), Text("a"))

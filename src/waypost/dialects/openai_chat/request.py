@@ -152,8 +152,8 @@ def read_request(body: bytes) -> Request:
     if not _NAMED.issuperset(members):
         rest = _Rest(members)
         rest.take_if("metadata", _read_our_metadata)
-        choice = rest.take_if("tool_choice", _read_choice)
-        choice = rest.take_if("function_call", _read_choice) if choice is None else choice
+        choice, legacy = rest.take_if("tool_choice", _read_choice), rest.take_if("function_call", _read_choice)
+        choice = choice or legacy
         reasoning = reasoning or rest.take_if("reasoning", _read_openrouter) or rest.take_if("thinking", _read_thinking)
         output = rest.take_if("response_format", _read_format)
         extra = rest.rest()
