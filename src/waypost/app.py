@@ -131,7 +131,8 @@ class Waypost:
             raise
         self._restore_budgets(self.gateway)
         self._status = Status(lambda: self.gateway, self._ledger.mover, time.time_ns())
-        self.doors = Doors(DIALECTS, lambda: self.gateway, self._status, FastPath(lambda: self.gateway, self._pool))
+        self._fast_path = FastPath(lambda: self.gateway, self._pool)
+        self.doors = Doors(DIALECTS, lambda: self.gateway, self._status, self._fast_path)
         self._data = HttpServer(
             self.doors.serve, config.server, error_body=self.doors.error_body, on_error=self._on_error
         )
@@ -186,6 +187,7 @@ class Waypost:
         """Calls under way end first, within `drain_s`. Returns how many had to be cut."""
         cut = await self._data.drain(self.gateway.config.server.drain_s)
         await self._admin.close()
+        self._fast_path.flush()
         self._pool.close()
         await asyncio.get_running_loop().run_in_executor(None, self._ledger.close)
         if self._ledger.journal.waiting:

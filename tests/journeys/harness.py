@@ -6,7 +6,7 @@ by the clock (rows are moved when a test asks for them), and a call's end is hea
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,14 +66,14 @@ class HeardJournal:
         self._journal.end(entry)
         self._hear(entry)
 
-    def accept_line(self, call: str, text: bytes) -> None:
-        self._journal.accept_line(call, text)
-
-    def end_line(self, call: str, text: bytes) -> None:
-        self._journal.end_line(call, text)
-        read = MemoryJournal()
-        read.end_line(call, text)
-        self._hear(read.ended[0])
+    def write_lines(self, accepted: Sequence[tuple[str, bytes]], ended: Sequence[tuple[str, bytes]]) -> None:
+        try:
+            self._journal.write_lines(accepted, ended)
+        finally:
+            read = MemoryJournal()
+            read.write_lines((), ended)
+            for entry in read.ended:
+                self._hear(entry)
 
     def _hear(self, entry: Ended) -> None:
         self.ended[entry.id] = entry

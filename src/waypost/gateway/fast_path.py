@@ -65,13 +65,21 @@ class Sender:
 
 
 class FastPath:
-    """`current` gives the gateway of the configuration in force. Never raises, and answers nobody itself."""
+    """`current` gives the gateway of the configuration in force. Never raises. Build it inside a running loop.
 
-    __slots__ = ("_current", "_pool")
+    What the calls of one round of the event loop have to write goes out together at its end: one write to the journal,
+    then the requests, then the answers. The other side of a socket is woken once and not for each of them.
+    """
+
+    __slots__ = ("_answered", "_begun", "_current", "_due", "_loop", "_pool")
 
     def __init__(self, current: Callable[[], Gateway], pool: Pool) -> None:
         self._current = current
         self._pool = pool
+        self._loop = asyncio.get_running_loop()
+        self._begun: list[FastCall] = []  # not on record yet
+        self._answered: list[FastCall] = []  # not answered yet
+        self._due = False
 
     def take(self, exchange: DirectExchange, dialect: Dialect) -> Direct | Coroutine[Any, Any, None]:
         """The call under way, or the walk that it has to take."""
@@ -91,8 +99,46 @@ class FastPath:
         if ready is None:
             ready = self._prepare(gateway, exchange, dialect, glance, sender)
         way, extra = ready
-        call = None if way is None else begin(gateway, exchange, glance, way, extra)
-        return walk(gateway, exchange, dialect, glance) if call is None else call
+        call = None if way is None else begin(self, gateway, exchange, glance, way, extra)
+        if call is None:
+            return walk(gateway, exchange, dialect, glance)
+        self._begun.append(call)
+        if not self._due:
+            self._wake()
+        return call
+
+    def answered(self, call: "FastCall") -> None:
+        """The call can be answered and recorded."""
+        self._answered.append(call)
+        if not self._due:
+            self._wake()
+
+    def flush(self) -> None:
+        """Writes all that is to be written."""
+        self._due = False
+        begun, answered = self._begun, self._answered
+        self._begun, self._answered = [], []
+        gateway = self._current()
+        now = gateway.clock.now()
+        for call in answered:
+            call.compose(now)
+        begun = [call for call in begun if not call.gone_on]
+        try:
+            gateway.journal.write_lines(
+                [(call.id, call.record) for call in begun], [(call.id, call.record) for call in answered]
+            )
+        except JournalUnavailable:
+            for call in begun:
+                call.start_over()
+            begun = []
+        for call in begun:
+            call.send()
+        for call in answered:
+            call.conclude()
+
+    def _wake(self) -> None:
+        self._due = True
+        self._loop.call_soon(self.flush)
 
     def _prepare(
         self, gateway: Gateway, exchange: Exchange, dialect: Dialect, glance: Glance, sender: Sender
@@ -129,7 +175,9 @@ def is_plain(glance: Glance) -> bool:
     )
 
 
-def begin(gateway: Gateway, exchange: DirectExchange, glance: Glance, way: Prepared, extra: bytes) -> "FastCall | None":
+def begin(
+    path: FastPath, gateway: Gateway, exchange: DirectExchange, glance: Glance, way: Prepared, extra: bytes
+) -> "FastCall | None":
     """All that comes before the provider. None, with nothing done, where the call is not plain after all."""
     most = glance.max_output
     if most is None or (way.ceiling is not None and most > way.ceiling) or not way.upstream.idle:
@@ -155,26 +203,23 @@ def begin(gateway: Gateway, exchange: DirectExchange, glance: Glance, way: Prepa
             return None
         held, reserved = granted, granted.charges_json(granted.amount)
     identity = call_id(started_ns, way.dice())
-    try:
-        way.journal.accept_line(identity, (way.accepted % (identity, started_ns, reserved)).encode())
-    except JournalUnavailable:
-        if held is not None:
-            held.release(started_ns / 1e9)
-        return None
-    bound = (way.dice(), started_ns / 1e9, input_bound, output_bound, *bounds)
-    connection = way.upstream.take()
-    call = FastCall(exchange, gateway, way, glance, identity, started_ns, bound, held, dropped, connection, way.now())
-    gateway.calls[identity] = call
-    timeouts = way.timeouts
-    connection.ask(
+    call = FastCall(
+        path,
+        exchange,
+        gateway,
+        way,
+        glance,
+        identity,
+        started_ns,
+        (way.dice(), started_ns / 1e9, input_bound, output_bound, *bounds),
+        held,
+        dropped,
+        way.upstream.take(),
+        (way.accepted % (identity, started_ns, reserved)).encode(),
         b"%b%bcontent-length: %d\r\n\r\n" % (way.prefix, extra, len(body)),
         body,
-        call,
-        timeouts.first_byte_s,
-        timeouts.stall_s,
-        exchange.received_at + timeouts.total_s,
-        whole=True,
     )
+    gateway.calls[identity] = call
     return call
 
 
@@ -190,11 +235,13 @@ def written(way: Prepared, body: bytes, glance: Glance) -> tuple[bytes, tuple[st
 
 
 class FastCall(Struct, eq=False):
-    """A plain call from the moment it is on record. The listener of its connection, and what its exchange cancels.
+    """A plain call on its way. The listener of its connection, and what its exchange cancels.
 
     `decided`: the decision's seed, its time, the bounds of input and output, and what it can cost at each candidate.
+    `record` is the line that the journal is to have next, `head` and `body` what is to be sent next.
     """
 
+    path: FastPath
     exchange: DirectExchange
     gateway: Gateway
     way: Prepared
@@ -205,7 +252,13 @@ class FastCall(Struct, eq=False):
     held: Reservation | None
     dropped: tuple[str, ...]
     connection: UpstreamConnection
-    sent_at: float
+    record: bytes
+    head: bytes
+    body: bytes
+    sent_at: float = 0.0  # once it is on record
+    answered_at: float = 0.0
+    settled: tuple[Usage, int, str] | None = None  # what was used, its cost, what the budgets are charged
+    lines: str = ""  # headers of the answer
     gone_on: bool = False
     answer: Answer | BaseException | None = None
 
@@ -223,12 +276,77 @@ class FastCall(Struct, eq=False):
     def lane(self) -> Lane:
         return self.way.lane
 
+    # ---- called at the end of a round
+
+    def start_over(self) -> None:
+        """It could not be put on record. Nobody was called, so it is done again by the walk, which tells what is wrong."""
+        self._undo()
+        self.exchange.direct = None
+        self.exchange.go_on(walk(self.gateway, self.exchange, self.way.dialect, self.glance))
+
+    def send(self) -> None:
+        timeouts = self.way.timeouts
+        self.sent_at = self.way.now()
+        deadline = self.exchange.received_at + timeouts.total_s
+        try:
+            self.connection.ask(
+                self.head, self.body, self, timeouts.first_byte_s, timeouts.stall_s, deadline, whole=True
+            )
+        except Exception as error:  # noqa: BLE001  the connection was lost since it was taken
+            self.set_exception(error)
+
+    def compose(self, now: float) -> None:
+        """Puts together what is left to be written, of which `now` is the time."""
+        assert self.settled is not None
+        way, (usage, owed, charged) = self.way, self.settled
+        received_at, sent_at = self.exchange.received_at, self.sent_at
+        total_us, provider_us = int((now - received_at) * 1e6), int((self.answered_at - sent_at) * 1e6)
+        own_us = total_us - provider_us if total_us > provider_us else 0
+        read, write, reasoning = usage.cache_read, usage.cache_write, usage.reasoning
+        self.lines = (
+            f"x-waypost-call-id: {self.id}\r\n{way.names}x-waypost-overhead-us: {own_us}\r\n"
+            f"x-waypost-cost-usd: {dollars(owed)}\r\ncontent-type: application/json\r\n{self.lines}"
+        )
+        ended = way.ended % (
+            self.id,
+            self.started_ns,
+            usage.input,
+            "null" if read is None else read,
+            "null" if write is None else write,
+            usage.output,
+            "null" if reasoning is None else reasoning,
+            owed,
+            total_us,
+            total_us,
+            own_us,
+            *self.decided,
+            encode(self.dropped).decode() if self.dropped else "[]",
+            provider_us,
+            int((now - sent_at) * 1e6),
+            charged,
+        )
+        self.record = ended.encode()
+        way.series.note((all_input(usage), all_output(usage), owed, total_us, own_us))
+
+    def conclude(self) -> None:
+        """It is on record: its caller gets the answer."""
+        del self.gateway.calls[self.id]
+        self.exchange.answer(self.lines, self.body)
+        self.exchange.end()
+
+    # ---- called by the exchange and by the connection
+
     def cancel(self) -> None:
         """The caller is gone."""
-        self.way.upstream.drop(self.connection)
-        self._go_on(asyncio.CancelledError())
-
-    # ---- called by the connection
+        if self.settled is not None:
+            return  # what is left to be done has to be done anyway
+        if self.sent_at:
+            self.way.upstream.drop(self.connection)
+            self._go_on(asyncio.CancelledError())
+        elif not self.gone_on:
+            self.gone_on = True
+            self._undo()
+            self.exchange.end()
 
     def done(self) -> bool:
         return self.gone_on
@@ -243,22 +361,24 @@ class FastCall(Struct, eq=False):
 
     def set_result(self, result: None, /) -> None:
         try:
-            if not self._finished():
+            if self._settle():
+                self.path.answered(self)
+            else:
                 self._go_on(Incoming(self.connection, self.way.upstream))
         except Exception as error:  # noqa: BLE001  what would leave a task as an exception leaves this one so
             self._go_on(error)
 
-    def _finished(self) -> bool:
-        """Answers and records what went well; False for what did not, with nothing taken from the connection."""
-        connection, way, exchange, held = self.connection, self.way, self.exchange, self.held
+    def _settle(self) -> bool:
+        """Whether all went well: then it is paid for. Else nothing is done and all is left to the walk."""
+        connection, way, held = self.connection, self.way, self.held
         parser = connection.parser
         lines = way.passed(parser.headers) if parser.status == 200 and parser.complete else None
         if lines is None:
             return False
-        answered_at = way.now()
+        now = self.answered_at = way.now()
         told = connection.take()
         try:
-            usage, body = looked_at(way.dialect, way.lane, told, self.started_ns)
+            usage, self.body = looked_at(way.dialect, way.lane, told, self.started_ns)
         except UpstreamFault:
             usage = None
         owed = None if usage is None else cost(way.price, usage)
@@ -266,52 +386,23 @@ class FastCall(Struct, eq=False):
             parser.put_back(told)
             return False
         way.upstream.give_back(connection)
-        if self.dropped:
-            lines = f"x-waypost-dropped: {showable(', '.join(self.dropped))}\r\n{lines}"
-        sent_at, received_at = self.sent_at, exchange.received_at
-        answered_us = int((answered_at - sent_at) * 1e6)
         charged = "[]"
-        now = way.now()
-        since_us = int((now - received_at) * 1e6)
         if held is not None:
             if owed:
                 charged = held.charges_json(owed)
-            held.settle(owed, (self.started_ns + since_us * 1000) / 1e9)
-        way.health.succeeded(now, (now - sent_at) * 1e3)
-        exchange.answer(
-            f"x-waypost-call-id: {self.id}\r\n{way.names}x-waypost-overhead-us: {max(0, since_us - answered_us)}\r\n"
-            f"x-waypost-cost-usd: {dollars(owed)}\r\ncontent-type: application/json\r\n{lines}",
-            body,
-        )
-        self._record(usage, owed, charged, answered_us, since_us, int((now - sent_at) * 1e6))
-        exchange.end()
+            held.settle(owed, self.started_ns / 1e9 + now - self.exchange.received_at)
+        way.health.succeeded(now, (now - self.sent_at) * 1e3)
+        self.lines = lines
+        if self.dropped:
+            self.lines = f"x-waypost-dropped: {showable(', '.join(self.dropped))}\r\n{lines}"
+        self.settled = usage, owed, charged
         return True
 
-    def _record(self, usage: Usage, owed: int, charged: str, answered_us: int, since_us: int, attempt_us: int) -> None:
-        way = self.way
-        total_us = int((way.now() - self.exchange.received_at) * 1e6)
-        overhead_us = max(0, total_us - answered_us)
-        read, write, reasoning = usage.cache_read, usage.cache_write, usage.reasoning
-        ended = way.ended % (
-            self.id,
-            self.started_ns,
-            usage.input,
-            "null" if read is None else read,
-            "null" if write is None else write,
-            usage.output,
-            "null" if reasoning is None else reasoning,
-            owed,
-            since_us,
-            total_us,
-            overhead_us,
-            *self.decided,
-            encode(self.dropped).decode() if self.dropped else "[]",
-            answered_us,
-            attempt_us,
-            charged,
-        )
-        way.journal.end_line(self.id, ended.encode())
-        way.series.note((all_input(usage), all_output(usage), owed, total_us, overhead_us))
+    def _undo(self) -> None:
+        """Before it was sent: as if it had not come."""
+        self.way.upstream.give_back(self.connection)
+        if self.held is not None:
+            self.held.release(self.started_ns / 1e9)
         del self.gateway.calls[self.id]
 
     # ---- on to the walk

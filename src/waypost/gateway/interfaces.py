@@ -1,6 +1,6 @@
 """What the walk asks of the floor below. Fakes for tests satisfy these as well as the real parts do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from waypost.ledger.records import Accepted, Ended, Planned
@@ -38,13 +38,15 @@ class Upstream(Protocol):
 
 
 class Journal(Protocol):
-    """`accept` raises JournalUnavailable; `end` never fails. So do the forms for entries that are lines already."""
+    """`accept` raises JournalUnavailable; `end` never fails. `write_lines` is both, of entries that are lines already:
+
+    (call id, line) of those accepted and of those ended. It raises as `accept` does: then none of them is accepted.
+    """
 
     def accept(self, entry: Accepted) -> None: ...
-    def accept_line(self, call_id: str, text: bytes, /) -> None: ...
     def end(self, entry: Ended) -> None: ...
-    def end_line(self, call_id: str, text: bytes, /) -> None: ...
     def plan(self, entry: Planned) -> None: ...
+    def write_lines(self, accepted: Sequence[tuple[str, bytes]], ended: Sequence[tuple[str, bytes]], /) -> None: ...
 
 
 class Log(Protocol):

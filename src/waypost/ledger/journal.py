@@ -9,7 +9,7 @@ All methods may be called from any thread; the mover's thread calls `retry`, `ro
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 from time import monotonic
@@ -116,6 +116,23 @@ class Journal:
                 self.entries += 1
             else:
                 self.lost_refusals += 1
+
+    def write_lines(self, accepted: Sequence[tuple[str, bytes]], ended: Sequence[tuple[str, bytes]]) -> None:
+        """`accept_line` and `end_line` of many calls, in one write.
+
+        Raises JournalUnavailable: none of `accepted` is on record then. What ended is kept in any case.
+        """
+        with self._lock:
+            if not self._waiting and self._append(b"".join([text for _, text in (*accepted, *ended)])):
+                self._open.update(accepted)
+                for call, _ in ended:
+                    self._open.pop(call, None)
+                self.entries += len(ended)
+                return
+        for call, text in ended:
+            self.end_line(call, text)
+        if accepted:
+            raise JournalUnavailable(f"the journal can't be written: {self.error}")
 
     def plan(self, entry: Planned) -> None:
         """Raises JournalUnavailable: a decision that can't be explained later is not to be acted on."""

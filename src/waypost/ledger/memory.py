@@ -1,5 +1,7 @@
 """A journal that forgets when the process ends: for tests, and for the library when nothing shall be kept."""
 
+from collections.abc import Sequence
+
 from msgspec.json import Decoder
 
 from waypost.ledger.errors import JournalUnavailable
@@ -41,6 +43,12 @@ class MemoryJournal:
 
     def end_line(self, call: str, text: bytes) -> None:
         self.end(_ended(text))
+
+    def write_lines(self, accepted: Sequence[tuple[str, bytes]], ended: Sequence[tuple[str, bytes]]) -> None:
+        for call, text in ended:
+            self.end_line(call, text)
+        for call, text in accepted:
+            self.accept_line(call, text)
 
     def plan(self, entry: Planned) -> None:
         if all(known.id != entry.id for known in self.planned):

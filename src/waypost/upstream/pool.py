@@ -123,6 +123,7 @@ class Lane:
     def take(self) -> UpstreamConnection:
         """One of the `idle`, of which there must be one: `ask` it, then `give_back` or `drop` it."""
         connection = self.idle.pop()
+        connection.idle = False
         self._pool.watch(connection)
         return connection
 
