@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from waypost.wire.heads import Heads, cut
 from waypost.wire.http1_request import ReceivedRequest, RequestLimits, RequestParser
 
+from .test_http1_request import CORPUS
+
 LIMITS = RequestLimits(head=1000, body=300)
 START = b"POST /a?b=c%20d HTTP/1.1\r\nHost: x\r\n"
 GET = b"GET /100%25 HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -73,6 +75,12 @@ def test_a_head_is_known_the_third_time_and_by_all_connections(pieces: list[byte
     assert second is not None
     assert second is third is longer
     assert heads_of(pieces, heads) == [second]
+
+
+def test_lengths_of_one_digit_and_of_two_are_both_known() -> None:
+    heads = Heads()
+    heads_of([request(2), request(2), request(20), request(20)], heads)
+    assert None not in heads_of([request(20), request(3), request(30), request(5)], heads)
 
 
 def test_without_a_memory_nothing_is_known() -> None:
@@ -205,6 +213,9 @@ def test_where_every_head_is_new_few_are_looked_up_and_a_known_one_is_found_agai
         b"\r\n" + request(2),
         b"\r\n\r\n" + request(2),
         b"G",
+        b"\r\n",
+        b"\r",
+        b"\x16\x03",
         GET + b"G",
         GET + b"\r\n",
         GET + GET,
@@ -273,6 +284,33 @@ def test_requests_read_ahead_are_bounded_though_their_head_is_known() -> None:
 )
 def test_where_a_head_is_cut(head: bytes, parts: tuple[bytes, bytes, bytes] | None) -> None:
     assert cut(head) == parts
+
+
+@pytest.mark.parametrize("sent", CORPUS)
+def test_every_request_and_what_is_none_is_read_as_without_a_memory(sent: bytes) -> None:
+    for pieces in ([sent], [sent[:40], sent[40:]], whole_and_cut(sent)[1], [sent, sent + sent]):
+        agree(pieces)
+        agree([GET, GET, *pieces, GET, request(2)])
+        agree([request(2), request(2), *pieces, request(2)])
+
+
+def test_what_waits_unread_comes_before_a_request_that_is_known() -> None:
+    parser: Parser = RequestParser(LIMITS, ReceivedRequest, Heads())
+    for _ in range(16):
+        parser.feed(request(20), 1.0)
+    parser.feed(GET * 100, 1.0)
+    parser.ready.clear()
+    parser.feed(request(20), 1.0)
+    assert parser.ready[0].method == "GET"
+
+
+def test_a_long_head_is_not_remembered() -> None:
+    heads = Heads()
+    for size, remembered in ((3900, True), (4100, False)):
+        parser: Parser = RequestParser(RequestLimits(8192, 300), ReceivedRequest, heads)
+        for _ in range(3):
+            parser.feed(request(2, b"X: " + b"y" * size + b"\r\n"), 1.0)
+        assert [request.head is not None for request in parser.ready] == [False, remembered, remembered]
 
 
 # ---- anything at all

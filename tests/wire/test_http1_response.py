@@ -1,6 +1,8 @@
 """Answers as bytes → status, headers and body, or the reason why they are none; however the bytes are cut."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from waypost.wire.http1_response import MAX_HEAD, ResponseParser
 
@@ -153,3 +155,139 @@ def test_the_answer_to_head_has_no_body_and_ends_the_connection() -> None:
     assert parser.complete
     assert not parser.keep_alive
     assert parser.take() == b""
+
+
+# ---- a head that was read before
+
+USUAL = OK + b"Content-Length: 2\r\nX-A: 50%\r\n\r\nhi"
+
+
+class Untaught(ResponseParser):
+    """Reads every answer as if it were the first."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> None:
+        self._last = None
+        super().feed(data)
+
+
+def converse(parser: ResponseParser, answers: list[list[bytes]], head_only: int = -1) -> list[tuple[object, ...]]:
+    """What can be told of each answer, after each of its pieces. A connection that is used up gets no more."""
+    seen: list[tuple[object, ...]] = []
+    for number, pieces in enumerate(answers):
+        parser.expect(head_only=number == head_only)
+        seen.append((parser.begun, parser.headed, parser.complete))
+        for piece in pieces:
+            parser.feed(piece)
+            seen.append((parser.fault, parser.begun, parser.headed, parser.complete, parser.surplus, parser.pending))
+            if parser.headed:
+                told = (parser.status, list(parser.headers.items()), parser.keep_alive, parser.delimited_by_close)
+                seen.append((*told, parser.take(), parser.pending))
+        if parser.fault or parser.surplus or not parser.complete or not parser.keep_alive:
+            parser.feed(USUAL)
+            seen.append((parser.fault, parser.surplus, parser.complete, parser.end()))
+            break
+    return seen
+
+
+def agree(answers: list[list[bytes]], head_only: int = -1) -> None:
+    assert converse(ResponseParser(), answers, head_only) == converse(Untaught(), answers, head_only)
+
+
+def test_a_known_head_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = read([USUAL])
+    parser.take()
+    monkeypatch.setattr(ResponseParser, "_read", lambda parser, data: pytest.fail("it was"))
+    for size in (2, 9, 0, 9):
+        parser.expect(head_only=False)
+        parser.feed(USUAL[:-2].replace(b": 2", b": %d" % size) + b"z" * size)
+        assert parser.complete
+        assert parser.take() == b"z" * size
+        assert parser.headers == {"content-length": str(size), "x-a": "50%"}
+
+
+def test_headers_given_out_before_stay_as_they_are() -> None:
+    parser = ResponseParser()
+    kept = []
+    for sent in (USUAL, USUAL, USUAL.replace(b": 2", b": 3") + b"!", USUAL):
+        parser.expect(head_only=False)
+        parser.feed(sent)
+        kept.append(parser.headers)
+        parser.take()
+    assert [headers["content-length"] for headers in kept] == ["2", "2", "3", "2"]
+
+
+def test_where_every_head_is_new_few_are_remembered_and_then_one_is_known_again() -> None:
+    parser = ResponseParser()
+    for number in range(200):
+        parser.expect(head_only=False)
+        parser.feed(USUAL.replace(b"50%", b"%d" % number))
+        assert parser.take() == b"hi"
+    assert parser._last is None
+    for _ in range(100):
+        parser.expect(head_only=False)
+        parser.feed(USUAL)
+        assert parser.take() == b"hi"
+    assert parser._last is not None
+
+
+ALIKE = [
+    [USUAL[:-1], USUAL[-1:]],
+    [USUAL[:-2], USUAL[-2:]],
+    [USUAL[:-1]],
+    [USUAL + b"!"],
+    [USUAL, b"!"],
+    [USUAL + b"\r\n"],
+    [USUAL + USUAL],
+    [b"\r\n" + USUAL],
+    [USUAL.replace(b"200 OK", b"201 OK")],
+    [USUAL.replace(b"200 OK", b"204 OK")],
+    [USUAL.replace(b"200 OK", b"304 OK")[:-2]],
+    [USUAL.replace(b"200 OK", b"304 OK").replace(b": 2", b": 0")[:-2]],
+    [USUAL.replace(b"200 OK", b"100 OK")],
+    [USUAL.replace(b"HTTP/1.1", b"HTTP/1.0")],
+    [b"HTTP/1.1 100 Continue\r\n\r\n" + USUAL],
+    [b"HTTP/1.1 100 Continue\r\n\r\n", USUAL],
+    *[[USUAL.replace(b": 2", b": " + length)] for length in (b"02", b"+2", b" 2", b"2 ", b"", b"-7", b"2, 2", b"%d")],
+    [USUAL.replace(b"Content-Length", b"content-length")],
+    [USUAL.replace(b"Content-Length", b"CONTENT-LENGTH")],
+    [USUAL.replace(b"X-A: 50%", b"Content-Length: 2")],
+    [USUAL.replace(b"X-A: 50%", b"Connection: close")],
+    [USUAL.replace(b"X-A: 50%", b"X: a\r\n b")],
+    [USUAL.replace(b"X-A: 50%", b"X : a")],
+    [OK + b"X: Content-Length: 2\r\n\r\nhi"],
+    [CHUNKED + b"2\r\nhi\r\n0\r\n\r\n"],
+    [OK + b"Content-Length: 20000\r\n\r\n" + b"z" * 20000],
+    [b"x"],
+]
+
+
+@pytest.mark.parametrize("pieces", ALIKE)
+def test_a_memory_changes_nothing(pieces: list[bytes]) -> None:
+    for before in ([], [[USUAL]], [[USUAL], [USUAL]]):
+        for after in ([[USUAL]], [pieces], [pieces, [USUAL], pieces]):
+            agree([*before, pieces, *after])
+            for head_only in range(3):
+                agree([*before, pieces, *after], head_only)
+
+
+@pytest.mark.parametrize("sent", [*(case[0] for case in WHOLE.values()), *BAD.values()])
+def test_every_answer_and_what_is_none_is_read_as_the_first_time(sent: bytes) -> None:
+    for pieces in ([sent], [sent[:30], sent[30:]]):
+        agree([pieces, pieces, pieces])
+        agree([[USUAL], pieces, [USUAL], pieces])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_a_known_head_that_is_tampered_with_is_read(data: st.DataObject) -> None:
+    bodies = st.binary(max_size=12)
+    usual = [USUAL[:-2].replace(b": 2", b": %d" % len(body)) + body for body in data.draw(st.lists(bodies, max_size=4))]
+    sent = bytearray(data.draw(st.sampled_from([USUAL, *usual])))
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, len(sent)))
+        sent[at : at + data.draw(st.integers(0, 2))] = data.draw(
+            st.sampled_from([b"", b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b"-", b"+", b"%", b"0", b"1", b"9", b"z"])
+        )
+    agree([*([each] for each in usual), [USUAL], [bytes(sent)], [USUAL], *([each] for each in usual)])

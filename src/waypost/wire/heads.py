@@ -10,6 +10,7 @@ only where every other byte is the same, and the digits are as many and written 
 _END = b"\r\n\r\n"
 _TITLED = b"\r\nContent-Length: "
 _SMALL = b"\r\ncontent-length: "
+_LONGEST = 4096  # bytes of an answer's head
 _MOST_DIGITS = 12
 _MOST_HEADS = 128
 _MOST_MET = 1024
@@ -129,6 +130,15 @@ def cut(head: bytes) -> Parts | None:
     if not digits.isdigit() or len(digits) > _MOST_DIGITS or (digits[0] == 48 and len(digits) > 1):
         return None
     return before + name, digits, end + after
+
+
+def form_of(data: bytes, headers: dict[str, str]) -> Form | None:
+    """The form of the head that `data` begins with, if it says how long its body is. `headers`: what llhttp read."""
+    lines, end, _ = data[:_LONGEST].partition(_END)
+    parts = cut(lines) if end else None
+    if parts is None or headers.get("content-length") != parts[1].decode():
+        return None
+    return Form(parts, headers, 10**_MOST_DIGITS)
 
 
 def _key(parts: Parts) -> bytes:

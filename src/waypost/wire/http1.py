@@ -13,9 +13,17 @@ from msgspec import Struct
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
+
+class _Names(dict[bytes, str]):
+    """Names as they are written → in small letters, whether they are in here or not. Nothing is added to it."""
+
+    def __missing__(self, name: bytes) -> str:
+        return name.decode("latin-1").lower()
+
+
 # Names that most heads are made of, as clients and servers write them: looking one up is cheaper than decoding it.
-KNOWN_NAMES = {
-    form.encode(): name
+KNOWN_NAMES = _Names(
+    (form.encode(), name)
     for name in (
         "accept",
         "accept-encoding",
@@ -42,7 +50,7 @@ KNOWN_NAMES = {
         "x-stainless-runtime-version",
     )
     for form in (name, name.title())
-}
+)
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

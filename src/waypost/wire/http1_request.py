@@ -182,15 +182,19 @@ class RequestParser(Generic[Request]):
         """What begins a request, though perhaps not the whole of it."""
         head = self._last
         size = -1 if head is None else head.announced(data)
+        heads, vain = self._heads, self._vain
+        if size < 0 and heads is not None and (vain < _PATIENCE or vain % _PATIENCE == 0):
+            head, self._parts = heads.find(data[: self._slice])
+            size = -1 if head is None else head.announced(data)
+            if head is not None or self._parts is not None:
+                self._vain = 0
         if head is None or size < 0:
-            head = self._find(data)
-            if head is None:
-                self._read(data, now)
-                self._parts = None
-                return
-            size = head.announced(data)
+            self._vain += 1
+            self._read(data, now)
+            self._parts = None
+            return
         come = len(data) - head.length
-        if size < 0 or come > size:
+        if come > size:
             self._read(data, now)
         elif come == size:
             self._last = head
@@ -199,18 +203,6 @@ class RequestParser(Generic[Request]):
             self._await_body(head, size)
             if come:
                 self._collect(data[head.length :], now)
-
-    def _find(self, data: bytes) -> Head | None:
-        """The known head that `data` begins with."""
-        vain = self._vain
-        self._vain = vain + 1
-        heads = self._heads
-        if heads is None or (vain > _PATIENCE and vain % _PATIENCE):
-            return None
-        head, self._parts = heads.find(data[: self._slice])
-        if head is not None or self._parts is not None:
-            self._vain = 0
-        return head
 
     def _await_body(self, head: Head, length: int) -> None:
         """Nothing is left to do but to wait for the rest of a body of `length` bytes."""
@@ -229,11 +221,10 @@ class RequestParser(Generic[Request]):
             return
         head = self._head
         assert head is not None
-        self._collecting = False
         self._method, self._query, self._chunkable = head.method, head.query, head.chunkable
         self._headers = head.headers if self._content_length == head.size else head.resize(self._content_length)
         self._now = now
-        self._conclude(True)
+        self.on_message_complete()
         rest = data[missing:].lstrip(b"\r\n")  # line breaks between requests mean nothing
         if rest:
             self.feed(rest, now)
@@ -313,7 +304,7 @@ class RequestParser(Generic[Request]):
         if self.in_body:
             return  # a trailer: nobody asked for it
         headers = self._headers
-        key = KNOWN_NAMES.get(name) or name.decode("latin-1").lower()
+        key = KNOWN_NAMES[name]
         if key in headers:
             self._join(key, value)
         else:
@@ -372,11 +363,7 @@ class RequestParser(Generic[Request]):
         if self._upgrade:
             return
         assert self._parser is not None
-        self._conclude(self._parser.should_keep_alive())
-
-    # ---- its parts
-
-    def _conclude(self, keep_alive: bool) -> None:
+        keep_alive = self._collecting or self._parser.should_keep_alive()
         request = self._make(
             self._method,
             self._path,
@@ -391,11 +378,14 @@ class RequestParser(Generic[Request]):
         self.ready.append(request)
         self._completed = True
         if head is not None:
+            self._collecting = False
             self._head = None
             self._last = head
         if not keep_alive:
             self._heads = None
         self._clear()
+
+    # ---- its parts
 
     def _clear(self) -> None:
         self.begun = False

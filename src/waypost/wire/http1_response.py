@@ -2,17 +2,21 @@
 
 llhttp does the grammar; added here is what it lets pass: odd versions and statuses, transfer codings other than
 `chunked`, protocol switches, bytes after the end, and every bound on size.
+
+A head that was read before need not go through llhttp again: `heads` says when two heads mean the same.
 """
 
 from typing import NoReturn
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from waypost.wire.heads import Form, form_of
 from waypost.wire.http1 import BODILESS, KNOWN_NAMES
 
 MAX_HEAD = 64 * 1024
 _MAX_INTERIM = 16  # 1xx answers before the real one
 _SLICE = 16 * 1024
+_PATIENCE = 32  # heads of a connection that were new, one after the other, until most are not remembered
 
 
 class ResponseParser:
@@ -28,8 +32,10 @@ class ResponseParser:
         "_head_only",
         "_interim",
         "_interims",
+        "_last",
         "_parser",
         "_pieces",
+        "_vain",
         "begun",
         "complete",
         "delimited_by_close",
@@ -49,6 +55,8 @@ class ResponseParser:
         self._head_bytes = 0  # of head or framing since the last byte of content
         self._interim = False
         self._interims = 0
+        self._last: Form | None = None  # of an answer with the status of the latest, after which all is as after that
+        self._vain = 0
         self.begun = False
         self.headed = False
         self.complete = True
@@ -66,20 +74,43 @@ class ResponseParser:
         self.begun = False
         self.headed = False
         self.complete = False
-        self.headers = {}
+        if head_only:
+            self._last = None
 
     def close(self) -> None:
         self._parser = None
+        self._last = None
 
-    def feed(self, data: bytes | memoryview) -> None:
+    def feed(self, data: bytes) -> None:
+        if self.begun:
+            self._read(data)
+            return
+        last = self._last
+        if last is not None:
+            size = len(data) - last.length
+            if last.low <= size <= last.high and data.startswith(last.template % size):
+                self.headers = last.headers if size == last.size else last.resize(size)
+                self._pieces = [data[last.length :]]
+                self.pending = size
+                self.begun = self.headed = self.complete = True
+                self._vain = 0
+                return
+        self._read(data)
+        self._vain = vain = self._vain + 1
+        if vain > _PATIENCE and vain % _PATIENCE:
+            self._last = None
+        elif self.complete:
+            self._remember(data)
+
+    def _read(self, data: bytes | memoryview) -> None:
         parser = self._parser
         if self.complete or parser is None:
-            self.surplus = True
+            self._spoil()
             return
         if len(data) > _SLICE and not self.headed:
             view = memoryview(data)
             for at in range(0, len(data), _SLICE):
-                self.feed(view[at : at + _SLICE])
+                self._read(view[at : at + _SLICE])
             return
         self.begun = True
         before = self.pending
@@ -89,7 +120,7 @@ class ResponseParser:
             self._reject("the server switched to another protocol")
         except HttpParserError as error:
             if self.complete:
-                self.surplus = True
+                self._spoil()
             else:
                 self._reject(str(error))
         if not self.complete:
@@ -127,12 +158,13 @@ class ResponseParser:
     def on_message_begin(self) -> None:
         if self.complete:
             raise ValueError("something follows the answer")
+        self.headers = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.headed:
             return  # a trailer
         headers = self.headers
-        key = KNOWN_NAMES.get(name) or name.decode("latin-1").lower()
+        key = KNOWN_NAMES[name]
         if key in headers:
             headers[key] += ", " + value.rstrip().decode("latin-1")
         else:
@@ -155,6 +187,8 @@ class ResponseParser:
                 self._stop("a transfer coding other than chunked")
         elif "content-length" not in headers and status not in BODILESS:
             self.delimited_by_close = True
+        if status != self.status or not self.keep_alive:
+            self._last = None
         self.status = status
         self.headed = True
         if self._head_only:
@@ -175,7 +209,6 @@ class ResponseParser:
             return
         self._interim = False
         self._interims += 1
-        self.headers = {}
         if self._interims > _MAX_INTERIM:
             self._stop("too many interim answers")
 
@@ -184,7 +217,19 @@ class ResponseParser:
             self._stop(f"{status} is not a status")
         self._interim = True
 
+    def _remember(self, data: bytes) -> None:
+        """An answer that came whole, if nothing but its length said so."""
+        if self.keep_alive and not self.surplus and not self._head_only and self.status not in BODILESS:
+            form = form_of(data, self.headers)
+            if form is not None and form.length + form.size == len(data):
+                self._last = form
+
+    def _spoil(self) -> None:
+        self.surplus = True
+        self._last = None
+
     def _reject(self, reason: str) -> None:
+        self._last = None
         if self.fault is None:
             self.fault = reason
 
