@@ -198,6 +198,8 @@ def test_where_every_head_is_new_few_are_looked_up_and_a_known_one_is_found_agai
         START + b"Content-Length: 1\r\nX-A: 50%\r\n\r\n" + GET,
         START + b"Content-Length: 12\r\nX-A: 50%\r\n\r\nz" + GET,
         START + b"Content-Length: -3\r\nX-A: 50%\r\n\r\n",
+        START + b"Content-Length: -1\r\nX-A: 50%\r\n\r\n",
+        START + b"Content-Length: 12\r\nX-A: 50%\r\n\r\n" + b"z" * 11,
         START + b"Content-Length: +3\r\nX-A: 50%\r\n\r\nabc",
         START + b"Content-Length: 1_0\r\nX-A: 50%\r\n\r\n0123456789",
         START + b"Content-Length: 007\r\nX-A: 50%\r\n\r\n0123456",
@@ -224,9 +226,10 @@ def test_where_every_head_is_new_few_are_looked_up_and_a_known_one_is_found_agai
     ],
 )
 def test_what_looks_alike_is_read_by_llhttp(other: bytes) -> None:
-    for known in (request(2), request(20), request(0), GET):
+    for known in (request(2), request(20), request(0), request(200), GET):
         agree([known, known, other, known])
         agree([known, known, other + known])
+        agree([known, known, known[:-1], known[-1:] + b"\r\n", other])
         agree([known, known, known[:5], known[5:], other])
 
 

@@ -173,7 +173,7 @@ class Untaught(ResponseParser):
 
 
 def converse(parser: ResponseParser, answers: list[list[bytes]], head_only: int = -1) -> list[tuple[object, ...]]:
-    """What can be told of each answer, after each of its pieces. A connection that is used up gets no more."""
+    """What can be told of each answer, after each of its pieces. One more is asked of a connection that is used up."""
     seen: list[tuple[object, ...]] = []
     for number, pieces in enumerate(answers):
         parser.expect(head_only=number == head_only)
@@ -187,6 +187,10 @@ def converse(parser: ResponseParser, answers: list[list[bytes]], head_only: int 
         if parser.fault or parser.surplus or not parser.complete or not parser.keep_alive:
             parser.feed(USUAL)
             seen.append((parser.fault, parser.surplus, parser.complete, parser.end()))
+            if parser.complete or parser.fault:
+                parser.expect(head_only=False)
+                parser.feed(USUAL)
+                seen.append((parser.fault, parser.surplus, parser.complete))
             break
     return seen
 
@@ -232,6 +236,30 @@ def test_where_every_head_is_new_few_are_remembered_and_then_one_is_known_again(
     assert parser._last is not None
 
 
+def test_a_head_that_changes_now_and_then_is_remembered_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    parser, read_on, reads = ResponseParser(), ResponseParser._read, list[bytes]()
+
+    def noted(parser: ResponseParser, data: bytes) -> None:
+        reads.append(data)
+        read_on(parser, data)
+
+    monkeypatch.setattr(ResponseParser, "_read", noted)
+    for number in range(300):
+        parser.expect(head_only=False)
+        parser.feed(USUAL.replace(b"50%", b"%d" % (number // 3)))
+        assert parser.take() == b"hi"
+    assert len(reads) == 100
+
+
+def test_a_parser_that_is_closed_reads_nothing() -> None:
+    parser = read([USUAL])
+    parser.take()
+    parser.expect(head_only=False)
+    parser.close()
+    parser.feed(USUAL)
+    assert not parser.headed
+
+
 ALIKE = [
     [USUAL[:-1], USUAL[-1:]],
     [USUAL[:-2], USUAL[-2:]],
@@ -260,16 +288,23 @@ ALIKE = [
     [CHUNKED + b"2\r\nhi\r\n0\r\n\r\n"],
     [OK + b"Content-Length: 20000\r\n\r\n" + b"z" * 20000],
     [b"x"],
+    [USUAL[:-2].replace(b": 2", b": 100") + b"z" * 100],
+    [USUAL[:-2].replace(b": 2", b": -1")],
+    [USUAL[:-2].replace(b": 2", b": 12") + b"z" * 11],
+    [b"HTTP/1.1 103 Early\r\nContent-Length: 2\r\n\r\n" + USUAL],
+    [b"HTTP/1.1 103 Early\r\nContent-Length: 2\r\n\r\nhi"],
+    [b"HTTP/1.1 103 Early\r\nContent-Length: %d\r\n\r\n" % len(USUAL) + USUAL],
+    [USUAL.replace(b"200 OK", b"304 OK")],
 ]
 
 
 @pytest.mark.parametrize("pieces", ALIKE)
 def test_a_memory_changes_nothing(pieces: list[bytes]) -> None:
-    for before in ([], [[USUAL]], [[USUAL], [USUAL]]):
-        for after in ([[USUAL]], [pieces], [pieces, [USUAL], pieces]):
-            agree([*before, pieces, *after])
-            for head_only in range(3):
-                agree([*before, pieces, *after], head_only)
+    for other in ALIKE:
+        agree([other, pieces])
+        agree([other, other, pieces, other, pieces])
+    for head_only in range(4):
+        agree([[USUAL], pieces, [USUAL], pieces, [USUAL]], head_only)
 
 
 @pytest.mark.parametrize("sent", [*(case[0] for case in WHOLE.values()), *BAD.values()])

@@ -219,7 +219,7 @@ class ResponseParser:
 
     def _remember(self, data: bytes) -> None:
         """An answer that came whole, if nothing but its length said so."""
-        if self.keep_alive and not self.surplus and not self._head_only and self.status not in BODILESS:
+        if self.keep_alive and self.status not in BODILESS:
             form = form_of(data, self.headers)
             if form is not None and form.length + form.size == len(data):
                 self._last = form
