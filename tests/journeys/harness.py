@@ -46,6 +46,7 @@ class HeardJournal:
     def __init__(self, ledger: RunningLedger) -> None:
         self._journal = ledger.journal
         self.ended: dict[str, Ended] = {}
+        self.at_once: set[str] = set()  # calls that the fast path put on record
         self._listeners: list[asyncio.Future[None]] = []
 
     @property
@@ -67,6 +68,7 @@ class HeardJournal:
         self._hear(entry)
 
     def write_lines(self, accepted: Sequence[tuple[str, bytes]], ended: Sequence[tuple[str, bytes]]) -> None:
+        self.at_once.update(call for call, _ in accepted)
         try:
             self._journal.write_lines(accepted, ended)
         finally:

@@ -42,15 +42,6 @@ class Usage(Struct, frozen=True):
     cache_write_1h: int | None = None
 
 
-def all_input(usage: Usage) -> int:
-    """Tokens read, of every kind that is known."""
-    return (usage.input or 0) + (usage.cache_read or 0) + (usage.cache_write or 0)
-
-
-def all_output(usage: Usage) -> int:
-    return (usage.output or 0) + (usage.reasoning or 0)
-
-
 class Choice(Struct, frozen=True):
     blocks: tuple[Block, ...]
     stop: Stop | None

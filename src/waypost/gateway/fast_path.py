@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.json import encode
 
 from waypost.conversation.faults import Refused, UpstreamFault
-from waypost.conversation.reply import Usage, all_input, all_output
+from waypost.conversation.reply import Usage
 from waypost.dialects.dialect import Dialect, Edits, Glance
 from waypost.gateway.attempt import Sent
 from waypost.gateway.call import Call, Clamp, Course
@@ -279,7 +279,7 @@ class FastCall(Struct, eq=False):
     # ---- called at the end of a round
 
     def start_over(self) -> None:
-        """It could not be put on record. Nobody was called, so it is done again by the walk, which tells what is wrong."""
+        """It could not be put on record. Nobody was called, so the walk does it again, and tells what is wrong."""
         self._undo()
         self.exchange.direct = None
         self.exchange.go_on(walk(self.gateway, self.exchange, self.way.dialect, self.glance))
@@ -326,7 +326,8 @@ class FastCall(Struct, eq=False):
             charged,
         )
         self.record = ended.encode()
-        way.series.note((all_input(usage), all_output(usage), owed, total_us, own_us))
+        taken = (usage.input or 0) + (read or 0) + (write or 0)
+        way.series.note((taken, (usage.output or 0) + (reasoning or 0), owed, total_us, own_us))
 
     def conclude(self) -> None:
         """It is on record: its caller gets the answer."""

@@ -41,6 +41,7 @@ class Breaker:
 
     __slots__ = (
         "_calls",
+        "_count",
         "_failures",
         "_growth",
         "_lease_ends",
@@ -48,6 +49,7 @@ class Breaker:
         "_row",
         "_settings",
         "_slot",
+        "_slot_ends",
         "_slot_s",
         "_until",
         "closed",
@@ -57,9 +59,11 @@ class Breaker:
         self.closed = True  # the hot path reads this alone
         self._settings = settings
         self._slot_s = settings.window_s / _SLOTS
-        self._calls = [0] * _SLOTS
+        self._calls = [0] * _SLOTS  # of earlier slots; those of the current one are counted apart
         self._failures = [0] * _SLOTS
+        self._count = 0
         self._slot = 0
+        self._slot_ends = 0.0
         self._place = 0
         self._row = 0  # failures in a row
         self._growth = 0  # times reopened since the last success
@@ -92,10 +96,9 @@ class Breaker:
         self._row = 0
         if not self.closed:
             self._close()
-        slot = now_s // self._slot_s
-        if slot != self._slot:
-            self._slide(int(slot))
-        self._calls[self._place] += 1
+        if now_s >= self._slot_ends:
+            self._slide(int(now_s // self._slot_s))
+        self._count += 1
 
     def failed(self, now_s: float, chance: float, *, floor_s: float | None = None, at_once: bool = False) -> None:
         """Counts a failure. `floor_s`: the provider's retry-after; an opening lasts at least this long.
@@ -103,10 +106,9 @@ class Breaker:
         `at_once`: opens without counting, as a refused credential does.
         """
         self._row += 1
-        slot = int(now_s // self._slot_s)
-        if slot != self._slot:
-            self._slide(slot)
-        self._calls[self._place] += 1
+        if now_s >= self._slot_ends:
+            self._slide(int(now_s // self._slot_s))
+        self._count += 1
         self._failures[self._place] += 1
         if not self.closed:
             if (
@@ -127,7 +129,7 @@ class Breaker:
     def _too_many(self) -> bool:
         if self._row >= self._settings.consecutive:
             return True
-        calls = sum(self._calls)
+        calls = sum(self._calls) + self._count
         return calls >= self._settings.minimum and sum(self._failures) >= self._settings.error_rate * calls
 
     def _open(self, now_s: float, chance: float, floor_s: float | None) -> None:
@@ -143,10 +145,14 @@ class Breaker:
         self._growth = 0
         self._calls = [0] * _SLOTS
         self._failures = [0] * _SLOTS
+        self._count = 0
 
     def _slide(self, slot: int) -> None:
+        self._calls[self._place] += self._count
+        self._count = 0
         for passed in range(max(self._slot + 1, slot - _SLOTS + 1), slot + 1):
             self._calls[passed % _SLOTS] = 0
             self._failures[passed % _SLOTS] = 0
         self._slot = max(slot, self._slot)
+        self._slot_ends = (self._slot + 1) * self._slot_s
         self._place = self._slot % _SLOTS

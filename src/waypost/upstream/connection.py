@@ -47,7 +47,6 @@ class UpstreamConnection(asyncio.Protocol):
         "_waiter",
         "_whole",
         "deadline",
-        "first_byte_at",
         "idle",
         "lost",
         "on_lost",
@@ -75,7 +74,6 @@ class UpstreamConnection(asyncio.Protocol):
         self.idle = False
         self.deadline = inf
         self.usable_until = inf  # while idle
-        self.first_byte_at = 0.0
 
     # ---- called by the transport
 
@@ -87,8 +85,6 @@ class UpstreamConnection(asyncio.Protocol):
         if self.idle:
             self.transport.abort()  # nothing was asked, and yet it speaks
             return
-        if not parser.begun:
-            self.first_byte_at = self._loop.time()
         parser.feed(data)
         if parser.fault is not None:
             self.fail(fault(FaultKind.MALFORMED, f"the answer is not HTTP: {parser.fault}"))

@@ -44,13 +44,12 @@ class Outgoing(Struct):
 
 
 class Incoming:
-    """An answer whose head has come. `first_byte_at` is loop time. `close` it, always: nothing else frees its
-    connection.
+    """An answer whose head has come. `close` it, always: nothing else frees its connection.
 
     `delimited_by_close`: only the connection's end will end the body, so whether it is whole can't be known from HTTP.
     """
 
-    __slots__ = ("_connection", "_lane", "delimited_by_close", "first_byte_at", "headers", "status")
+    __slots__ = ("_connection", "_lane", "delimited_by_close", "headers", "status")
 
     def __init__(self, connection: UpstreamConnection, lane: "Lane") -> None:
         parser = connection.parser
@@ -59,7 +58,6 @@ class Incoming:
         self.status = parser.status
         self.headers: Mapping[str, str] = parser.headers
         self.delimited_by_close = parser.delimited_by_close
-        self.first_byte_at = connection.first_byte_at
 
     async def next(self, silence_s: float | None = None) -> bytes:
         """The next piece of the body, b"" at its proper end. `silence_s` stands in for the request's `stall_s`.
