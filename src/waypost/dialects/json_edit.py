@@ -201,12 +201,12 @@ def replace_value(body: bytes, name: str, old: bytes, new: bytes) -> bytes:
 
     The short way: its quoted name is in the body only once, unescaped, and so is where the member is.
     """
-    quoted = b'"' + name.encode() + b'"'
+    quoted = b'"%b"' % name.encode()
     if body.count(quoted) == 1 and (b"\\u00" not in body or not _has_spelling_escape(body)):
         for colon in _COLONS:
-            before, found, after = body.partition(quoted + colon + old)
-            if found and after[:1] in _AFTER_VALUE:
-                return b"".join((before, quoted, colon, new, after))
+            before, member, after = body.partition(quoted + colon + old)
+            if member and after[:1] in _AFTER_VALUE:
+                return b"%b%b%b%b%b" % (before, quoted, colon, new, after)
     return edit_members(body, {name: new})
 
 

@@ -22,7 +22,7 @@ from waypost.gateway.gateway import Gateway, Lane
 from waypost.gateway.headers import showable
 from waypost.gateway.interfaces import Incoming as Answer
 from waypost.gateway.keyring import Caller
-from waypost.gateway.prepared import Prepared, prepare
+from waypost.gateway.prepared import Prepared, passed, prepare
 from waypost.gateway.walk import call_id, resume, walk
 from waypost.gateway.whole import looked_at
 from waypost.governance.allowances import Denied, Reservation, reserve_all
@@ -93,7 +93,15 @@ class FastPath:
             glance = dialect.glance(exchange.body)
         except Refused:
             return walk(gateway, exchange, dialect)
-        if glance.stream or glance.max_output is None or glance.options is not None or not is_plain(glance):
+        if (
+            glance.stream
+            or glance.max_output is None
+            or glance.options is not None
+            or glance.unbounded_input
+            or glance.unpriced is not None
+            or glance.task is not None
+            or glance.combination_id is not None
+        ):
             return walk(gateway, exchange, dialect, glance)
         ready = sender.prepared.get((glance.model, glance.needs))
         if ready is None:
@@ -166,13 +174,6 @@ def meet(gateway: Gateway, exchange: DirectExchange) -> Sender | None:
     if exchange.head is not None:
         exchange.head.known = sender
     return sender
-
-
-def is_plain(glance: Glance) -> bool:
-    """Whether nothing rare is asked for."""
-    return (
-        glance.task is None and glance.combination_id is None and glance.unpriced is None and not glance.unbounded_input
-    )
 
 
 def begin(
@@ -373,7 +374,7 @@ class FastCall(Struct, eq=False):
         """Whether all went well: then it is paid for. Else nothing is done and all is left to the walk."""
         connection, way, held = self.connection, self.way, self.held
         parser = connection.parser
-        lines = way.passed(parser.headers) if parser.status == 200 and parser.complete else None
+        lines = passed(connection) if parser.status == 200 and parser.complete else None
         if lines is None:
             return False
         now = self.answered_at = way.now()

@@ -24,6 +24,7 @@ from waypost.ledger.records import Accepted, Attempt, Charge, Ended, Outcome, li
 from waypost.routing.candidates import Candidate
 from waypost.routing.decision import decide_with, encode_decision
 from waypost.routing.facts import Facts
+from waypost.upstream.connection import UpstreamConnection
 from waypost.upstream.pool import Pool
 from waypost.wire.http1 import header_lines, response_headers
 
@@ -43,8 +44,6 @@ class Prepared:
     """
 
     __slots__ = (
-        "_passed",
-        "_passed_of",
         "accepted",
         "allowances",
         "around",
@@ -115,22 +114,10 @@ class Prepared:
         self.accepted = _format(line(self._accepted(gateway)))
         self.ended = _format(line(self._ended(gateway, needs)))
         self.names = response_headers((*lane.names, ("x-waypost-attempts", "1")))
-        self._passed_of: Mapping[str, str] | None = None
-        self._passed: str | None = None
 
     def lines_from(self, headers: Mapping[str, str]) -> bytes:
         """The header lines that a caller with these headers has the provider see, beside the fixed ones."""
         return header_lines(request_headers(headers, self.lane, self.relayed))
-
-    def passed(self, headers: Mapping[str, str]) -> str | None:
-        """The header lines of a provider's answer that its caller sees; None where its body is not JSON.
-
-        One head comes many times: the last is kept.
-        """
-        if headers is not self._passed_of:
-            self._passed = response_headers(passed_headers(headers)) if is_json(headers) else None
-            self._passed_of = headers
-        return self._passed
 
     def _accepted(self, gateway: Gateway) -> Accepted:
         caller, found, mark = self.caller, self.standing.found, count(_FIRST_MARK)
@@ -187,6 +174,19 @@ class Prepared:
         facts = Facts(next(mark), next(mark), next(mark), False, bool(self.allowances), needs)
         bounds = tuple([next(mark) for _ in self.units]) if self.allowances else ()
         return encode_decision(decide_with(plan, facts, (), seed, bounds))
+
+
+def passed(connection: UpstreamConnection) -> str | None:
+    """The header lines of a provider's answer that its caller sees; None where its body is not JSON.
+
+    A connection hears the same head many times, so the lines are kept.
+    """
+    headers = connection.parser.headers
+    known, lines = connection.shown
+    if headers is not known:
+        lines = response_headers(passed_headers(headers)) if is_json(headers) else None
+        connection.shown = headers, lines
+    return lines
 
 
 def prepare(

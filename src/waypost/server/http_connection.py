@@ -11,7 +11,6 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from waypost.wire.exchange import Direct
-from waypost.wire.heads import Head
 from waypost.wire.http1 import (
     BODILESS,
     CONTINUE,
@@ -34,56 +33,21 @@ _REFUSABLE = 256  # connections beyond the cap that are told so; further ones ar
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-class ServerExchange(ReceivedRequest):
-    """Satisfies `wire.exchange.Exchange`."""
+class ServerExchange(ReceivedRequest, eq=False):
+    """Satisfies `wire.exchange.Exchange`. A struct, so that its many members are set without the interpreter."""
 
-    __slots__ = (
-        "_bodiless",
-        "_chunked",
-        "_held",
-        "connection",
-        "direct",
-        "done",
-        "gone",
-        "handling",
-        "peer",
-        "server",
-        "started",
-        "task",
-    )
-
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        query: str,
-        headers: dict[str, str],
-        body: bytes,
-        keep_alive: bool,
-        chunkable: bool,
-        received_at: float,
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.body = body
-        self.keep_alive = keep_alive
-        self.chunkable = chunkable
-        self.received_at = received_at
-        self.started = False
-        self.gone = False
-        self.done = False  # answered in full, or given up
-        self.task: asyncio.Task[None] | None = None
-        self.handling: Coroutine[Any, Any, None] | None = None  # what the task runs
-        self.direct: Direct | None = None  # what handles it without a task
-        self._held: bytes | None = None  # a head that waits for the first piece of its body
-
-        self.connection: Connection | None = None  # None once nothing more can be sent
-        self.server: HttpServer  # set, as `peer` is, by the connection that starts it
-        self.peer = ""
-        self._chunked = False
-        self.head: Head | None = None
+    connection: "Connection | None" = None  # None once nothing more can be sent
+    server: "HttpServer | None" = None  # set, as `peer` is, by the connection that starts it
+    peer: str = ""
+    started: bool = False
+    gone: bool = False
+    done: bool = False  # answered in full, or given up
+    task: "asyncio.Task[None] | None" = None
+    handling: "Coroutine[Any, Any, None] | None" = None  # what the task runs
+    direct: "Direct | None" = None  # what handles it without a task
+    _held: bytes | None = None  # a head that waits for the first piece of its body
+    _chunked: bool = False
+    _bodiless: bool = False
 
     def respond(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
         connection = self.connection
@@ -115,15 +79,18 @@ class ServerExchange(ReceivedRequest):
 
     def go_on(self, handling: Coroutine[Any, Any, None]) -> None:
         """What had no task goes on in one. `direct` stays in charge of a hang-up until the task has begun."""
+        assert self.server is not None
         self.server.run(self, handling)
 
     def end(self) -> None:
         """What had no task has done all there was to do."""
+        assert self.server is not None
         self.direct = None
         self.server.end(self)
 
     def fail(self, error: Exception) -> None:
         """As an exception that leaves a task."""
+        assert self.server is not None
         self.server.fail(self, error)
         self.end()
 

@@ -53,6 +53,7 @@ class UpstreamConnection(asyncio.Protocol):
         "parser",
         "proxied",
         "reused",
+        "shown",
         "transport",
         "usable_until",
     )
@@ -74,6 +75,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.idle = False
         self.deadline = inf
         self.usable_until = inf  # while idle
+        self.shown: tuple[object, str | None] = (None, None)  # for its user: headers, and what was made of them
 
     # ---- called by the transport
 

@@ -31,35 +31,22 @@ class RequestLimits(Struct, frozen=True):
     body: int
 
 
-class ReceivedRequest:
+class ReceivedRequest(Struct, eq=False):
     """One whole request, as `Exchange` describes it.
 
     `keep_alive`: its sender means to go on using the connection. `chunkable`: its sender understands chunks.
     `head` is what it shares with other requests that have the same head, None if it is not known to share anything.
     """
 
-    __slots__ = ("body", "chunkable", "head", "headers", "keep_alive", "method", "path", "query", "received_at")
-
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        query: str,
-        headers: dict[str, str],
-        body: bytes,
-        keep_alive: bool,
-        chunkable: bool,
-        received_at: float,
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.body = body
-        self.keep_alive = keep_alive
-        self.chunkable = chunkable
-        self.received_at = received_at
-        self.head: Head | None = None
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+    keep_alive: bool
+    chunkable: bool
+    received_at: float
+    head: Head | None = None
 
 
 Request = TypeVar("Request", bound=ReceivedRequest)
