@@ -52,10 +52,7 @@ def anthropic_event(beta: bool) -> TypeAdapter[Any]:
 @pytest.mark.parametrize("record", WHOLE, ids=str)
 def test_a_glance_tells_the_same(record: Record) -> None:
     reply = reply_of(record)
-    glanced = record.dialect.glance_reply(record.body)
-    assert glanced.model == reply.model
-    assert glanced.usage == reply.usage
-    assert glanced.stop == reply.choices[0].stop
+    assert record.dialect.glance_reply(record.body) == reply.usage
 
 
 @pytest.mark.parametrize("record", ANSWERS, ids=str)

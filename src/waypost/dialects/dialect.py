@@ -72,14 +72,6 @@ class Written(Struct, frozen=True):
     dropped: tuple[str, ...] = ()
 
 
-class ReplyGlance(Struct, frozen=True):
-    """The few fields of an answer that the ledger needs."""
-
-    usage: Usage | None = None
-    stop: Stop | None = None
-    model: str | None = None
-
-
 class Seen(Struct, frozen=True):
     """What one frame of a relayed stream was.
 
@@ -139,7 +131,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     framing: Callable[[], Framing]
     glance: Callable[[bytes], Glance]
     edit: Callable[[bytes, Glance, Edits], bytes]
-    glance_reply: Callable[[bytes], ReplyGlance]
+    glance_reply: Callable[[bytes], Usage | None]  # raises as `read_reply` does
     watcher: Callable[[bool], Watcher]  # argument: hide usage frames (it was asked for on the caller's behalf)
     read_request: Callable[[bytes], Request]
     write_request: Callable[[Request, Shape], Written]

@@ -129,7 +129,7 @@ async def answer_whole(gateway: Gateway, call: Call, course: Course, lane: Lane,
 def looked_at(dialect: Dialect, lane: Lane, body: bytes, started_ns: int) -> tuple[Usage | None, bytes]:
     """What a candidate's answer says was used, and its bytes in the caller's dialect. Raises UpstreamFault."""
     if lane.dialect is dialect:
-        return dialect.glance_reply(body).usage, body
+        return dialect.glance_reply(body), body
     reply = lane.dialect.read_reply(body)
     if reply.created is None:  # not every protocol tells; those that do mean the moment of the answer
         reply = msgspec.structs.replace(reply, created=started_ns // 1_000_000_000)

@@ -133,7 +133,7 @@ USAGES: list[tuple[dict[str, Any], Usage]] = [
 def test_usage_is_disjoint(wire: dict[str, Any], usage: Usage) -> None:
     reply = read(usage=wire)
     assert reply.usage == usage
-    assert DIALECT.glance_reply(json.dumps({**MESSAGE, "usage": wire}).encode()).usage == usage
+    assert DIALECT.glance_reply(json.dumps({**MESSAGE, "usage": wire}).encode()) == usage
     if usage.input is not None and usage.output:
         assert DIALECT.read_reply(DIALECT.write_reply(reply, "")).usage == usage
 
@@ -252,9 +252,4 @@ def test_a_glance_sees_what_is_no_message(body: bytes) -> None:
 
 
 def test_a_glance_sees_what_the_ledger_needs() -> None:
-    seen = DIALECT.glance_reply(json.dumps(MESSAGE).encode())
-    assert (seen.usage, seen.stop, seen.model) == (
-        Usage(input=3, output=5),
-        Stop(StopKind.END, "end_turn"),
-        "claude-x",
-    )
+    assert DIALECT.glance_reply(json.dumps(MESSAGE).encode()) == Usage(input=3, output=5)

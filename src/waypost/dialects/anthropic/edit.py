@@ -8,12 +8,13 @@ from msgspec import Raw, Struct
 
 from waypost.conversation.faults import UpstreamFault
 from waypost.conversation.options import CallOptions
+from waypost.conversation.reply import Usage
 from waypost.dialects.anthropic.faults import malformed, read_error_event
 from waypost.dialects.anthropic.request import OWN_METADATA
 from waypost.dialects.anthropic.wire_json import ABSENT, ShapeError, told
 from waypost.dialects.anthropic.wire_json import decode as decode_reply
-from waypost.dialects.anthropic.words import WireUsage, read_stop, read_usage
-from waypost.dialects.dialect import Edits, Glance, ReplyGlance
+from waypost.dialects.anthropic.words import WireUsage, read_usage
+from waypost.dialects.dialect import Edits, Glance
 from waypost.dialects.json_edit import (
     MOST_ASKED,
     check_unique,
@@ -223,7 +224,7 @@ def _without_own_metadata(body: bytes) -> bytes:
     return edit_members(body, {"metadata": msgspec.json.encode(rest) if rest else None})
 
 
-def glance_reply(body: bytes) -> ReplyGlance:
+def glance_reply(body: bytes) -> Usage | None:
     """Raises UpstreamFault if the body is no JSON object, or is an error under a status of success."""
     try:
         reply = decode_reply(_REPLY, body, "")
@@ -231,8 +232,4 @@ def glance_reply(body: bytes) -> ReplyGlance:
         raise UpstreamFault(malformed(f"the answer is not a message: {error}")) from error
     if reply.type == "error":
         raise UpstreamFault(read_error_event(body))
-    return ReplyGlance(
-        None if reply.usage is None else read_usage(reply.usage),
-        None if reply.stop_reason is None else read_stop(reply.stop_reason, reply.stop_sequence),
-        reply.model,
-    )
+    return None if reply.usage is None else read_usage(reply.usage)

@@ -25,8 +25,7 @@ from waypost.conversation.blocks import (
     ToolResult,
 )
 from waypost.conversation.faults import Fault, FaultKind, UpstreamFault
-from waypost.conversation.reply import Choice, Reply, Stop
-from waypost.dialects.dialect import ReplyGlance
+from waypost.conversation.reply import Choice, Reply, Stop, Usage
 from waypost.dialects.fault_text import excerpt
 from waypost.dialects.openai_chat.faults import fault_in_answer
 from waypost.dialects.openai_chat.words import (
@@ -124,7 +123,7 @@ _NUMBERS = (int, float, bool)
 _NAMED = frozenset(("id", "model", "created", "choices", "usage", "object"))
 
 
-def glance_reply(body: bytes) -> ReplyGlance:
+def glance_reply(body: bytes) -> Usage | None:
     """Raises UpstreamFault for a body that is no answer: not JSON, an error told with status 200, no choices."""
     try:
         seen = _glance_decoder.decode(body)
@@ -132,7 +131,7 @@ def glance_reply(body: bytes) -> ReplyGlance:
         raise _malformed(body, error) from None
     if bytes(seen.error) != NULL_TEXT or not seen.choices:
         raise fault_in_answer(body)
-    return ReplyGlance(read_usage(seen.usage), read_stop(seen.choices[0].finish_reason), seen.model or None)
+    return read_usage(seen.usage)
 
 
 def read_reply(body: bytes) -> Reply:
