@@ -49,7 +49,6 @@ class DirectExchange(Exchange, Protocol):
     def answer(self, lines: str, body: bytes) -> None: ...
     def go_on(self, handling: Coroutine[Any, Any, None]) -> None: ...
     def end(self) -> None: ...
-    def fail(self, error: Exception) -> None: ...
 
 
 class Sender:
@@ -85,10 +84,10 @@ class FastPath:
         """The call under way, or the walk that it has to take."""
         gateway = self._current()
         sender = None if exchange.head is None else exchange.head.known
-        if not isinstance(sender, Sender) or sender.gateway is not gateway:
+        if type(sender) is not Sender or sender.gateway is not gateway:
             sender = meet(gateway, exchange)
-        if sender is None or not sender.plain:
-            return walk(gateway, exchange, dialect)
+            if sender is None or not sender.plain:
+                return walk(gateway, exchange, dialect)
         try:
             glance = dialect.glance(exchange.body)
         except Refused:
@@ -171,7 +170,7 @@ def meet(gateway: Gateway, exchange: DirectExchange) -> Sender | None:
     except Refused:
         return None
     sender = Sender(gateway, caller, "x-waypost-" not in "\n".join(exchange.headers))
-    if exchange.head is not None:
+    if exchange.head is not None and sender.plain:
         exchange.head.known = sender
     return sender
 
@@ -334,7 +333,6 @@ class FastCall(Struct, eq=False):
         """It is on record: its caller gets the answer."""
         del self.gateway.calls[self.id]
         self.exchange.answer(self.lines, self.body)
-        self.exchange.end()
 
     # ---- called by the exchange and by the connection
 

@@ -145,14 +145,17 @@ class Reservation(Struct, eq=False, gc=False):
 
 def reserve_all(allowances: Sequence[Allowance], amount: int, now_s: float) -> Reservation | Denied:
     """Holds `amount` in every allowance, or in none of them and tells the first in which it did not fit."""
+    held: list[tuple[Allowance, int]] = []
     for allowance in allowances:
         if now_s >= allowance._ends:
             allowance.roll(now_s)
         if allowance.spent + allowance.reserved + amount > allowance.limit:
-            return allowance.denied()
-    for allowance in allowances:
+            denied = allowance.denied()
+            Reservation(amount, held).release(now_s)
+            return denied
         allowance.reserved += amount
-    return Reservation(amount, [(allowance, allowance.since) for allowance in allowances])
+        held.append((allowance, allowance.since))
+    return Reservation(amount, held)
 
 
 def affordable(allowances: Sequence[Allowance], now_s: float) -> int | None:

@@ -66,16 +66,21 @@ class ServerExchange(ReceivedRequest, eq=False):
         connection.conclude(self, data, body)
 
     def answer(self, lines: str, body: bytes) -> None:
-        """A whole answer of status 200 to a POST; `lines` are its header lines, each with its line break."""
+        """A whole answer of status 200 to a POST, given without a task: the end of its handling.
+
+        `lines` are its header lines, each with its line break.
+        """
         connection = self.connection
-        if connection is None:
-            return  # the caller hung up
+        if connection is None:  # the caller hung up
+            self.end()
+            return
         own = connection.own_headers(self)
         self.started = True
         self.done = True
         self.connection = None
         data = f"HTTP/1.1 200 OK\r\n{lines}{own}content-length: {len(body)}\r\n\r\n"
         connection.conclude(self, data.encode("latin-1"), body)
+        self.end()
 
     def go_on(self, handling: Coroutine[Any, Any, None]) -> None:
         """What had no task goes on in one. `direct` stays in charge of a hang-up until the task has begun."""
@@ -87,12 +92,6 @@ class ServerExchange(ReceivedRequest, eq=False):
         assert self.server is not None
         self.direct = None
         self.server.end(self)
-
-    def fail(self, error: Exception) -> None:
-        """As an exception that leaves a task."""
-        assert self.server is not None
-        self.server.fail(self, error)
-        self.end()
 
     def start(self, status: int, headers: Sequence[tuple[str, str]]) -> None:
         connection = self.connection

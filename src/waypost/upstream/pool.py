@@ -120,9 +120,11 @@ class Lane:
 
     def take(self) -> UpstreamConnection:
         """One of the `idle`, of which there must be one: `ask` it, then `give_back` or `drop` it."""
-        connection = self.idle.pop()
+        connection, pool = self.idle.pop(), self._pool
         connection.idle = False
-        self._pool.watch(connection)
+        if not pool._attentive:
+            pool._attend()
+        pool.busy.add(connection)
         return connection
 
     def drop(self, connection: UpstreamConnection) -> None:
@@ -199,12 +201,6 @@ class Pool:
         if lane is None:
             lane = self._lanes[peer] = Lane(self, peer, self._max_connections)
         return lane
-
-    def watch(self, connection: UpstreamConnection) -> None:
-        """Sees to the deadlines of a connection that was taken from its lane without `send`."""
-        if not self._attentive:
-            self._attend()
-        self.busy.add(connection)
 
     def sweep(self, now: float) -> None:
         """Ends every wait whose deadline (loop time) has passed, and closes what has been idle for too long."""

@@ -140,17 +140,17 @@ def glance(body: bytes) -> Glance:
         limit = other if limit is None else max(limit, other)
     options = seen.stream_options
     return Glance(
-        model=seen.model,
-        stream=seen.stream is True,
-        max_output=limit,
-        choices=seen.n or 1,
-        asked_usage=options is not None and options.include_usage is True,
-        unbounded_input=unbounded,
-        unpriced=unpriced,
-        needs=needs,
-        options=seen.waypost,
-        task=task,
-        combination_id=combination_id,
+        seen.model,
+        seen.stream is True,
+        limit,
+        seen.n or 1,
+        options is not None and options.include_usage is True,
+        unbounded,
+        unpriced,
+        needs,
+        seen.waypost,
+        task,
+        combination_id,
     )
 
 
