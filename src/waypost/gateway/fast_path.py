@@ -299,8 +299,8 @@ class FastCall(Struct, eq=False):
         """Puts together what is left to be written, of which `now` is the time."""
         assert self.settled is not None
         way, (usage, owed, charged) = self.way, self.settled
-        received_at, sent_at = self.exchange.received_at, self.sent_at
-        total_us, provider_us = int((now - received_at) * 1e6), int((self.answered_at - sent_at) * 1e6)
+        sent_at = self.sent_at
+        total_us, provider_us = int((now - self.exchange.received_at) * 1e6), int((self.answered_at - sent_at) * 1e6)
         own_us = total_us - provider_us if total_us > provider_us else 0
         read, write, reasoning = usage.cache_read, usage.cache_write, usage.reasoning
         self.lines = (
@@ -378,7 +378,10 @@ class FastCall(Struct, eq=False):
         now = self.answered_at = way.now()
         told = connection.take()
         try:
-            usage, self.body = looked_at(way.dialect, way.lane, told, self.started_ns)
+            if way.relayed:
+                usage, self.body = way.dialect.glance_reply(told), told
+            else:
+                usage, self.body = looked_at(way.dialect, way.lane, told, self.started_ns)
         except UpstreamFault:
             usage = None
         owed = None if usage is None else cost(way.price, usage)
@@ -390,7 +393,7 @@ class FastCall(Struct, eq=False):
         if held is not None:
             if owed:
                 charged = held.charges_json(owed)
-            held.settle(owed, self.started_ns / 1e9 + now - self.exchange.received_at)
+            held.settle(owed, self.decided[1] + now - self.exchange.received_at)
         way.health.succeeded(now, (now - self.sent_at) * 1e3)
         self.lines = lines
         if self.dropped:

@@ -93,8 +93,8 @@ class Health:
     def succeeded(self, now_s: float, total_ms: float | None = None) -> None:
         self.target.succeeded(now_s)
         self.credential.succeeded(now_s)
-        if self.pair is not None:
-            self.pair.succeeded(now_s)
+        if (pair := self.pair) is not None:
+            pair.succeeded(now_s)
         if total_ms is not None:
             before = self.latency_ms
             self.latency_ms = total_ms if before is None else before + _SMOOTHING * (total_ms - before)

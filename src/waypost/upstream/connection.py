@@ -193,15 +193,15 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.resume_reading()
         return data
 
-    def rest(self) -> bool:
-        """The answer is done with: whether the connection may serve another."""
+    def rest(self, until: float) -> bool:
+        """The answer is done with: whether the connection may serve another, `until` that loop time."""
         self.deadline = inf
         parser = self.parser
         if self.lost or not parser.complete or not parser.keep_alive or parser.surplus or parser.pending:
             self.cut()
             return False
-        self.reused = True
-        self.idle = True
+        self.reused = self.idle = True
+        self.usable_until = until
         return True
 
     def expire(self, now: float) -> None:

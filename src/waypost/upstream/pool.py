@@ -108,14 +108,13 @@ class Lane:
     def give_back(self, connection: UpstreamConnection) -> None:
         pool = self._pool
         pool.busy.discard(connection)
-        if not connection.rest():
+        if not connection.rest(pool.loop.time() + pool.idle_s):
             return
         waiter = self._next_waiter() if self.waiters else None
         if waiter is not None:
             connection.idle = False
             waiter.set_result(connection)
         else:
-            connection.usable_until = pool.loop.time() + pool.idle_s
             self.idle.append(connection)
 
     def take(self) -> UpstreamConnection:
