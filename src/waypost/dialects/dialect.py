@@ -131,6 +131,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     framing: Callable[[], Framing]
     glance: Callable[[bytes], Glance]
     edit: Callable[[bytes, Glance, Edits], bytes]
+    rename: Callable[[bytes, bytes, bytes], bytes]  # `edit` of the model alone: from and to, as JSON
     glance_reply: Callable[[bytes], Usage | None]  # raises as `read_reply` does
     watcher: Callable[[bool], Watcher]  # argument: hide usage frames (it was asked for on the caller's behalf)
     read_request: Callable[[bytes], Request]

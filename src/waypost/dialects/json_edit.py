@@ -210,6 +210,15 @@ def replace_value(body: bytes, name: str, old: bytes, new: bytes) -> bytes:
     return edit_members(body, {name: new})
 
 
+def rename_model(body: bytes, old: bytes, new: bytes) -> bytes:
+    """`replace_value` of the model alone, which nearly every call needs, and most write it in the same way."""
+    if body.count(b'"model"') == 1 and b"\\u00" not in body:
+        before, member, after = body.partition(b'"model":' + old)
+        if member and after[:1] in _AFTER_VALUE:
+            return b'%b"model":%b%b' % (before, new, after)
+    return replace_value(body, "model", old, new)
+
+
 def edit_members(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
     """Sets each member of `changes` to the JSON given, adds it at the front if absent, removes it where None.
 

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.json import encode
+from msgspec.structs import replace
 
 from waypost.conversation.faults import Refused, UpstreamFault
 from waypost.conversation.reply import Usage
-from waypost.dialects.dialect import Dialect, Edits, Glance
+from waypost.dialects.dialect import Dialect, Glance
 from waypost.gateway.attempt import Sent
 from waypost.gateway.call import Call, Clamp, Course
 from waypost.gateway.gateway import Gateway, Lane
@@ -228,10 +229,10 @@ def written(way: Prepared, body: bytes, glance: Glance) -> tuple[bytes, tuple[st
     if not way.relayed:
         request = way.lane.dialect.write_request(way.dialect.read_request(body), way.shape)
         return request.body, request.dropped if way.tells_drops else ()
-    edits = way.edits
     if way.moves_limit:
-        edits = Edits(model=edits.model, max_output=glance.max_output, max_output_field=edits.max_output_field)
-    return way.dialect.edit(body, glance, edits), ()
+        return way.dialect.edit(body, glance, replace(way.edits, max_output=glance.max_output)), ()
+    called, name = way.names_as_json
+    return body if called == name else way.dialect.rename(body, called, name), ()
 
 
 class FastCall(Struct, eq=False):

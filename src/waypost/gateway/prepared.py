@@ -14,6 +14,7 @@ from msgspec import Raw
 from waypost.config.model import DroppedParameters
 from waypost.conversation.faults import Refused
 from waypost.dialects.dialect import Dialect, Edits
+from waypost.dialects.json_edit import quote
 from waypost.gateway.call import Standing
 from waypost.gateway.gateway import Gateway
 from waypost.gateway.headers import passed_headers
@@ -60,6 +61,7 @@ class Prepared:
         "lane",
         "moves_limit",
         "names",
+        "names_as_json",
         "now",
         "plan_id",
         "prefix",
@@ -76,8 +78,16 @@ class Prepared:
     )
 
     def __init__(
-        self, gateway: Gateway, pool: Pool, caller: Caller, standing: Standing, dialect: Dialect, needs: frozenset[str]
+        self,
+        gateway: Gateway,
+        pool: Pool,
+        caller: Caller,
+        model: str,
+        standing: Standing,
+        dialect: Dialect,
+        needs: frozenset[str],
     ) -> None:
+        """`model`: the name that they call it by."""
         plan = standing.found.plan
         lane = self.lane = standing.lanes[0]
         provider = lane.line.provider
@@ -106,6 +116,7 @@ class Prepared:
         self.prefix = lane.line.prefix(lane.dialect.path, lane.candidate.model)
         self.upstream = pool.lane(lane.line.peer)
         self.edits = Edits(model=lane.candidate.model, max_output_field=provider.max_output_field)
+        self.names_as_json = quote(model), quote(lane.candidate.model)
         # A provider that knows only this field is to obey the limit that money was held for.
         self.moves_limit = bool(self.allowances) and provider.max_output_field == "max_tokens"
         self.shape = shape_of(lane, None)
@@ -196,7 +207,9 @@ def prepare(
     try:
         standing = gateway.standing(caller, model, None)
         return (
-            Prepared(gateway, pool, caller, standing, dialect, needs) if _is_plain(standing, dialect, needs) else None
+            Prepared(gateway, pool, caller, model, standing, dialect, needs)
+            if _is_plain(standing, dialect, needs)
+            else None
         )
     except (Refused, ValueError):
         return None

@@ -9,6 +9,7 @@ from waypost.dialects.anthropic.stream import StreamReader, StreamWatcher
 from waypost.dialects.anthropic.stream_out import StreamWriter
 from waypost.dialects.anthropic.words import NAME
 from waypost.dialects.dialect import Dialect
+from waypost.dialects.json_edit import rename_model
 from waypost.wire.sse import SseFraming
 
 DIALECT = Dialect(
@@ -18,6 +19,7 @@ DIALECT = Dialect(
     framing=SseFraming,
     glance=glance,
     edit=edit,
+    rename=rename_model,
     glance_reply=glance_reply,
     watcher=StreamWatcher,
     read_request=read_request,

@@ -22,6 +22,7 @@ from waypost.dialects.json_edit import (
     edit_members,
     quote,
     refuse,
+    rename_model,
     replace_value,
     unique_members,
 )
@@ -203,7 +204,7 @@ def _look_into(content: Raw, found: set[str], depth: int) -> None:
 def edit(body: bytes, seen: Glance, edits: Edits) -> bytes:
     """Usage is always told here: `want_usage` asks for nothing. The limit has one field: `max_output_field` is moot."""
     if edits.model != seen.model:
-        body = replace_value(body, "model", quote(seen.model), quote(edits.model))
+        body = rename_model(body, quote(seen.model), quote(edits.model))
     limit = edits.max_output
     if limit is not None:
         if seen.max_output is None:

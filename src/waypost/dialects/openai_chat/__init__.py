@@ -1,6 +1,7 @@
 """OpenAI's Chat Completions protocol, as OpenAI and its many followers speak it."""
 
 from waypost.dialects.dialect import Dialect
+from waypost.dialects.json_edit import rename_model
 from waypost.dialects.openai_chat.edit import edit, glance
 from waypost.dialects.openai_chat.faults import read_fault, write_fault
 from waypost.dialects.openai_chat.reply import glance_reply, read_reply, write_reply
@@ -19,6 +20,7 @@ DIALECT = Dialect(
     framing=SseFraming,
     glance=glance,
     edit=edit,
+    rename=rename_model,
     glance_reply=glance_reply,
     watcher=ChatWatcher,
     read_request=read_request,

@@ -19,6 +19,7 @@ from waypost.dialects.json_edit import (
     may_hold,
     member_of,
     quote,
+    rename_model,
     replace_value,
     unique_members,
 )
@@ -168,7 +169,7 @@ def edit(body: bytes, glance: Glance, edits: Edits) -> bytes:
     if changes:
         body = edit_members(body, changes)
     if edits.model != glance.model:
-        body = replace_value(body, "model", quote(glance.model), quote(edits.model))
+        body = rename_model(body, quote(glance.model), quote(edits.model))
     return body
 
 
