@@ -189,10 +189,14 @@ def begin(
     if way.plan_id not in gateway.planned or (exchange.query and way.relayed):
         return None
     given = exchange.body
-    try:
-        body, dropped = written(way, given, glance)
-    except Refused:
-        return None
+    dropped: tuple[str, ...] = ()
+    if way.renames is not None:
+        body = way.rename(given, *way.renames)
+    else:
+        try:
+            body, dropped = written(way, given, glance)
+        except Refused:
+            return None
     started_ns = way.wall_ns()
     input_bound, output_bound = len(given) + way.around, most * glance.choices
     held, reserved = None, "[]"
@@ -229,10 +233,8 @@ def written(way: Prepared, body: bytes, glance: Glance) -> tuple[bytes, tuple[st
     if not way.relayed:
         request = way.lane.dialect.write_request(way.dialect.read_request(body), way.shape)
         return request.body, request.dropped if way.tells_drops else ()
-    if way.moves_limit:
-        return way.dialect.edit(body, glance, replace(way.edits, max_output=glance.max_output)), ()
-    called, name = way.names_as_json
-    return body if called == name else way.dialect.rename(body, called, name), ()
+    most = glance.max_output if way.moves_limit else None
+    return way.dialect.edit(body, glance, replace(way.edits, max_output=most)), ()
 
 
 class FastCall(Struct, eq=False):

@@ -61,12 +61,13 @@ class Prepared:
         "lane",
         "moves_limit",
         "names",
-        "names_as_json",
         "now",
         "plan_id",
         "prefix",
         "price",
         "relayed",
+        "rename",
+        "renames",
         "series",
         "shape",
         "standing",
@@ -116,9 +117,12 @@ class Prepared:
         self.prefix = lane.line.prefix(lane.dialect.path, lane.candidate.model)
         self.upstream = pool.lane(lane.line.peer)
         self.edits = Edits(model=lane.candidate.model, max_output_field=provider.max_output_field)
-        self.names_as_json = quote(model), quote(lane.candidate.model)
         # A provider that knows only this field is to obey the limit that money was held for.
         self.moves_limit = bool(self.allowances) and provider.max_output_field == "max_tokens"
+        # Where nothing but the model's name changes: from and to, as JSON.
+        plainly = self.relayed and not self.moves_limit and model != lane.candidate.model
+        self.renames = (quote(model), quote(lane.candidate.model)) if plainly else None
+        self.rename = dialect.rename
         self.shape = shape_of(lane, None)
         self.tells_drops = plan.settings.dropped_parameters is DroppedParameters.WARN
         self.series = gateway.tally.series(plan.route, lane.candidate.provider, lane.candidate.model)

@@ -151,7 +151,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.parser.expect(head_only)
         self._stall_s = stall_s
         self._total = total
-        self.deadline = min(self._loop.time() + first_byte_s, total)
+        soonest = self._loop.time() + first_byte_s
+        self.deadline = min(total, soonest)
         if self._failure is not None:
             raise self._failure
         if self.proxied is not None:
