@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -45,6 +46,21 @@ def test_a_reservation_tells_what_it_holds_and_what_more_would_fit() -> None:
     assert held.room(120.0) == 0, "the minute is over: what it had left is not known any more"
     held.settle(0, 120.0)
     assert (held.charges(20), held.room(120.0)) == ((), 0)
+
+
+@pytest.mark.parametrize("names", [("all",), ('a "b" c', "ü"), ("one", "two", "three")])
+def test_charges_as_json_are_the_same_charges(names: tuple[str, ...]) -> None:
+    held = reserved(reserve_all([Allowance(name, 100, Window.MINUTE) for name in names], 30, 70.0))
+    told = tuple(tuple(charge) for charge in msgspec.json.decode(held.charges_json(20)))
+    assert told == held.charges(20)
+
+
+def test_what_does_not_fit_everywhere_is_held_nowhere() -> None:
+    wide, narrow = Allowance("wide", 100, Window.NONE), Allowance("narrow", 10, Window.NONE)
+    denied = reserve_all((wide, narrow), 30, 0)
+    assert isinstance(denied, Denied)
+    assert denied.name == "narrow"
+    assert (wide.reserved, narrow.reserved, wide.spent, narrow.spent) == (0, 0, 0, 0)
 
 
 def test_settling_twice_counts_once() -> None:

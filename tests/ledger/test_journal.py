@@ -296,3 +296,46 @@ def test_a_line_longer_than_a_chunk_is_read_whole(folder: Path) -> None:
     first = read_lines(path, 0)
     text = first + read_lines(path, len(first))
     assert [row.id for row in read_batch(text.split(b"\n")[:-1]).ended] == ["long", "next"]
+
+
+def test_many_entries_go_in_one_write(folder: Path) -> None:
+    writes: list[bytes] = []
+
+    def write(descriptor: int, text: bytes) -> int:
+        writes.append(text)
+        return os.write(descriptor, text)
+
+    journal = Journal(folder, write=write)
+    journal.write_lines([("c1", line(accepted("c1"))), ("c2", line(accepted("c2")))], [])
+    journal.write_lines([("c3", line(accepted("c3")))], [("c1", line(ended("c1")))])
+    assert len(writes) == 2
+    assert ids(contents(folder)[0]) == (["c1", "c2", "c3"], ["c1"])
+    assert (journal.open_calls, journal.entries) == (2, 1)
+
+
+@pytest.mark.parametrize("room", [0, 40])
+def test_of_many_entries_that_do_not_fit_none_is_accepted_and_no_end_is_lost(folder: Path, room: int) -> None:
+    disk = Disk()
+    journal = Journal(folder, write=disk.write)
+    journal.accept(accepted("c1"))
+    disk.room = room
+    with pytest.raises(JournalUnavailable):
+        journal.write_lines([("c2", line(accepted("c2")))], [("c1", line(ended("c1")))])
+    assert (journal.open_calls, journal.waiting) == (1, 1)
+    disk.room = None
+    assert journal.retry()
+    assert ids(contents(folder)[0]) == (["c1"], ["c1"])
+    assert journal.open_calls == 0
+
+
+def test_what_waits_is_written_before_what_comes_with_others(folder: Path) -> None:
+    disk = Disk()
+    journal = Journal(folder, write=disk.write)
+    for call in ("c1", "c2"):
+        journal.accept(accepted(call))
+    disk.room = 0
+    journal.end(ended("c1"))
+    disk.room = None
+    journal.write_lines([("c3", line(accepted("c3")))], [("c2", line(ended("c2")))])
+    assert [row.id for row in contents(folder)[0].ended] == ["c1", "c2"]
+    assert journal.open_calls == 1

@@ -48,6 +48,16 @@ def test_everything_noted_is_counted_whenever_it_is_asked_for() -> None:
     assert told["waypost_in_flight"] == 3
 
 
+def test_calls_noted_with_their_series_count_as_any_other() -> None:
+    one, other = Tally(), Tally()
+    series = other.series("fast", "openai", "gpt")
+    for number in range(AT_ONCE + 3):
+        one.note(call(number))
+        series.note((15, 2, 1_500_000, 300_000, 120))
+    assert samples(other) == samples(one)
+    assert other.series("fast", "openai", "gpt") is series
+
+
 def test_failed_attempts_count_also_where_a_fallback_answered() -> None:
     tally = Tally()
     served = Attempt("claude", "haiku", "default", Outcome.OK, None, 200, 10, 20)

@@ -5,8 +5,7 @@ What is not plain (an order that is drawn, a price in tiers, a key's own policy,
 `prepare` gives None, and such calls take the whole walk.
 """
 
-from collections.abc import Iterator, Mapping
-from itertools import count
+from collections.abc import Mapping
 from typing import cast
 
 from msgspec import Raw
@@ -29,11 +28,40 @@ from waypost.upstream.connection import UpstreamConnection
 from waypost.upstream.pool import Pool
 from waypost.wire.http1 import header_lines, response_headers
 
-# Stand for the values that each call fills in; no text that they are put into holds such numbers by chance.
-_SHARED_START = "80000000000000000"
-_FIRST_MARK = int(_SHARED_START + "10")
-_MOST_MARKS = 64
+_MARK = "80000000000000000"  # what all marks start with
 _MOST_CANDIDATES = 8
+
+
+class Marks:
+    """Numbers that stand for the values that each call fills in, taken in the order in which the text has them."""
+
+    def __init__(self) -> None:
+        self._formats: list[str] = []
+
+    def number(self) -> int:
+        """For what is always a whole number."""
+        self._formats.append("%d")
+        return self._mark(len(self._formats))
+
+    def text(self) -> int:
+        """For anything else, as the JSON that it is."""
+        self._formats.append("%s")
+        return self._mark(len(self._formats))
+
+    def put_into(self, text: bytes) -> str:
+        """The text as a %-format. ValueError where some name in it looks like a mark."""
+        found = text.decode().replace("%", "%%")
+        if found.count(_MARK) != len(self._formats):
+            raise ValueError("a name looks like a mark")
+        for number, form in enumerate(self._formats, 1):
+            before, mark, after = found.partition(str(self._mark(number)))
+            if not mark or _MARK in before:
+                raise ValueError("a name looks like a mark")
+            found = before + form + after
+        return found
+
+    def _mark(self, number: int) -> int:
+        return int(f"{_MARK}{number:02d}")
 
 
 class Prepared:
@@ -126,19 +154,19 @@ class Prepared:
         self.shape = shape_of(lane, None)
         self.tells_drops = plan.settings.dropped_parameters is DroppedParameters.WARN
         self.series = gateway.tally.series(plan.route, lane.candidate.provider, lane.candidate.model)
-        self.accepted = _format(line(self._accepted(gateway)))
-        self.ended = _format(line(self._ended(gateway, needs)))
+        self.accepted = self._accepted(gateway)
+        self.ended = self._ended(gateway, needs)
         self.names = response_headers((*lane.names, ("x-waypost-attempts", "1")))
 
     def lines_from(self, headers: Mapping[str, str]) -> bytes:
         """The header lines that a caller with these headers has the provider see, beside the fixed ones."""
         return header_lines(request_headers(headers, self.lane, self.relayed))
 
-    def _accepted(self, gateway: Gateway) -> Accepted:
-        caller, found, mark = self.caller, self.standing.found, count(_FIRST_MARK)
-        return Accepted(
-            id=str(next(mark)),
-            started_ns=next(mark),
+    def _accepted(self, gateway: Gateway) -> str:
+        caller, found, mark = self.caller, self.standing.found, Marks()
+        entry = Accepted(
+            id=str(mark.text()),
+            started_ns=mark.number(),
             key=caller.name,
             team=caller.team,
             tags=dict(caller.tags),
@@ -146,15 +174,15 @@ class Prepared:
             route=found.plan.route,
             revision=gateway.config.revision,
             dialect=self.dialect.name,
-            reserved=cast("tuple[Charge, ...]", _raw(mark)),
+            reserved=cast("tuple[Charge, ...]", Raw(b"%d" % mark.text())),
         )
+        return mark.put_into(line(entry))
 
-    def _ended(self, gateway: Gateway, needs: frozenset[str]) -> Ended:
-        """Marks are taken in the order of the members, which is that of the values."""
-        caller, found, candidate, mark = self.caller, self.standing.found, self.lane.candidate, count(_FIRST_MARK)
-        return Ended(
-            id=str(next(mark)),
-            started_ns=next(mark),
+    def _ended(self, gateway: Gateway, needs: frozenset[str]) -> str:
+        caller, found, candidate, mark = self.caller, self.standing.found, self.lane.candidate, Marks()
+        entry = Ended(
+            id=str(mark.text()),
+            started_ns=mark.number(),
             key=caller.name,
             team=caller.team,
             tags=dict(caller.tags),
@@ -167,27 +195,28 @@ class Prepared:
             profile=candidate.credential,
             outcome=Outcome.OK,
             status=200,
-            input=next(mark),
-            cache_read=next(mark),
-            cache_write=next(mark),
-            output=next(mark),
-            reasoning=next(mark),
+            input=mark.number(),
+            cache_read=mark.text(),
+            cache_write=mark.text(),
+            output=mark.number(),
+            reasoning=mark.text(),
             price=gateway.price_json(self.price),
-            cost_nano=next(mark),
-            first_byte_us=next(mark),
-            total_us=next(mark),
-            overhead_us=next(mark),
+            cost_nano=mark.number(),
+            first_byte_us=mark.number(),
+            total_us=mark.number(),
+            overhead_us=mark.number(),
             decision=Raw(self._decision(needs, mark)),
-            dropped=cast("tuple[str, ...]", _raw(mark)),
-            attempts=(_attempt(candidate, next(mark), next(mark)),),
-            charges=cast("tuple[Charge, ...]", _raw(mark)),
+            dropped=cast("tuple[str, ...]", Raw(b"%d" % mark.text())),
+            attempts=(_attempt(candidate, mark.number(), mark.number()),),
+            charges=cast("tuple[Charge, ...]", Raw(b"%d" % mark.text())),
         )
+        return mark.put_into(line(entry))
 
-    def _decision(self, needs: frozenset[str], mark: Iterator[int]) -> bytes:
+    def _decision(self, needs: frozenset[str], mark: Marks) -> bytes:
         """The decision that `decide` makes of a call about which nothing stands out."""
-        plan, seed = self.standing.found.plan, next(mark)
-        facts = Facts(next(mark), next(mark), next(mark), False, bool(self.allowances), needs)
-        bounds = tuple([next(mark) for _ in self.units]) if self.allowances else ()
+        plan, seed = self.standing.found.plan, mark.number()
+        facts = Facts(mark.text(), mark.number(), mark.number(), False, bool(self.allowances), needs)
+        bounds = tuple([mark.number() for _ in self.units]) if self.allowances else ()
         return encode_decision(decide_with(plan, facts, (), seed, bounds))
 
 
@@ -239,19 +268,3 @@ def _is_plain(standing: Standing, dialect: Dialect, needs: frozenset[str]) -> bo
 def _attempt(candidate: Candidate, first_byte_us: int, total_us: int) -> Attempt:
     names = (candidate.provider, candidate.model, candidate.credential)
     return Attempt(*names, outcome=Outcome.OK, error=None, status=200, first_byte_us=first_byte_us, total_us=total_us)
-
-
-def _raw(mark: Iterator[int]) -> Raw:
-    return Raw(b"%d" % next(mark))
-
-
-def _format(text: bytes) -> str:
-    """The text with "%s" in place of each mark. ValueError where one is there by chance, or out of order."""
-    found = text.decode().replace("%", "%%")
-    places = [(found.find(str(mark)), str(mark)) for mark in range(_FIRST_MARK, _FIRST_MARK + _MOST_MARKS)]
-    there = [(place, mark) for place, mark in places if place >= 0]
-    if there != sorted(there) or len({len(there), found.count(_SHARED_START)}) != 1:
-        raise ValueError("a name looks like a mark")
-    for _, mark in there:
-        found = found.replace(mark, "%s")
-    return found

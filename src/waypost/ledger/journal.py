@@ -123,7 +123,9 @@ class Journal:
         Raises JournalUnavailable: none of `accepted` is on record then. What ended is kept in any case.
         """
         with self._lock:
-            if not self._waiting and self._append(b"".join([text for _, text in (*accepted, *ended)])):
+            if (not self._waiting or self._write_waiting()) and self._append(
+                b"".join([text for _, text in (*accepted, *ended)])
+            ):
                 self._open.update(accepted)
                 for call, _ in ended:
                     self._open.pop(call, None)
