@@ -17,6 +17,8 @@ import pytest_asyncio
 from journeys.asking import SPEAKERS
 from journeys.fault_table import FAULTS, PACED, SCRIPT, TIMEOUTS, WAITING
 from journeys.harness import ANTHROPIC, CALL_ID, OPENAI, House, Row, open_house
+from waypost.gateway.fast_path import FastPath
+from waypost.governance.allowances import Reservation
 from waypost.ledger.errors import JournalUnavailable
 from waypost.sim import FaultKind, Simulator
 
@@ -240,3 +242,41 @@ async def _pipeline(house: House, number: int) -> None:
         assert text.encode() in await reader.readexactly(length)
     writer.close()
     await writer.wait_closed()
+
+
+async def test_a_connection_that_closes_before_it_is_used_is_replaced(house: House, http: httpx2.AsyncClient) -> None:
+    heal(house)
+    await ask(http, OPENAI, f"one-{OPENAI}", walk=True)
+    flush, loop = FastPath.flush, asyncio.get_running_loop()
+
+    def late(path: FastPath) -> None:
+        for connection in list(house.waypost._pool.busy):
+            connection.transport.abort()
+        loop.call_soon(loop.call_soon, flush, path)
+
+    with patch.object(FastPath, "flush", late):
+        answer = await ask(http, OPENAI, f"one-{OPENAI}", walk=False)
+    assert answer.status_code == 200
+    assert answer.headers[CALL_ID] in house.journal.at_once
+    assert house.waypost.gateway.budgets.allowances[0].reserved == 0
+
+
+@pytest.mark.parametrize("broken", ["cost", "dollars", "charges_json"])
+async def test_a_bug_of_ours_costs_one_call_and_holds_nothing(
+    house: House, http: httpx2.AsyncClient, broken: str
+) -> None:
+    heal(house)
+    await ask(http, OPENAI, f"one-{OPENAI}", walk=True)
+    bug = RuntimeError("broken")
+    if broken == "charges_json":
+        breaking = patch.object(Reservation, broken, side_effect=["[]", bug])
+    else:
+        breaking = patch(f"waypost.gateway.fast_path.{broken}", side_effect=[bug])
+    with breaking:
+        answer = await ask(http, OPENAI, f"one-{OPENAI}", walk=False)
+    row = await house.row(answer.headers.get(CALL_ID) or next(reversed(house.journal.ended)))
+    assert (answer.status_code, row["outcome"], row["error"]) == (500, "failed", "internal")
+    assert house.waypost.gateway.budgets.allowances[0].reserved == 0
+    assert not house.waypost._pool.busy
+    house.logged.clear()  # of what was broken on purpose
+    assert (await ask(http, OPENAI, f"one-{OPENAI}", walk=False)).status_code == 200

@@ -91,7 +91,7 @@ class FastPath:
                 return walk(gateway, exchange, dialect)
         try:
             glance = dialect.glance(exchange.body)
-        except Refused:
+        except Exception:  # noqa: BLE001  whatever is wrong, the walk says it, and leaves a row
             return walk(gateway, exchange, dialect)
         if (
             glance.stream
@@ -128,14 +128,15 @@ class FastPath:
         self._begun, self._answered = [], []
         gateway = self._current()
         now = gateway.clock.now()
-        for call in answered:
-            call.compose(now)
+        answered = [call for call in answered if call.composed(now)]
         begun = [call for call in begun if not call.gone_on]
         try:
             gateway.journal.write_lines(
                 [(call.id, call.record) for call in begun], [(call.id, call.record) for call in answered]
             )
-        except JournalUnavailable:
+        except Exception as error:  # noqa: BLE001  one call's bug must not take the others of its round along
+            if not isinstance(error, JournalUnavailable):
+                gateway.log("internal_error", error=repr(error), trace="write_lines")
             for call in begun:
                 call.start_over()
             begun = []
@@ -190,13 +191,13 @@ def begin(
         return None
     given = exchange.body
     dropped: tuple[str, ...] = ()
-    if way.renames is not None:
-        body = way.rename(given, *way.renames)
-    else:
-        try:
+    try:
+        if way.renames is not None:
+            body = way.rename(given, *way.renames)
+        else:
             body, dropped = written(way, given, glance)
-        except Refused:
-            return None
+    except Exception:  # noqa: BLE001  as above
+        return None
     started_ns = way.wall_ns()
     input_bound, output_bound = len(given) + way.around, most * glance.choices
     held, reserved = None, "[]"
@@ -285,7 +286,8 @@ class FastCall(Struct, eq=False):
         """It could not be put on record. Nobody was called, so the walk does it again, and tells what is wrong."""
         self._undo()
         self.exchange.direct = None
-        self.exchange.go_on(walk(self.gateway, self.exchange, self.way.dialect, self.glance))
+        # The same id: should an entry of it be in the journal after all, then the end is that entry's end.
+        self.exchange.go_on(walk(self.gateway, self.exchange, self.way.dialect, self.glance, identity=self.id))
 
     def send(self) -> None:
         timeouts = self.way.timeouts
@@ -296,10 +298,19 @@ class FastCall(Struct, eq=False):
                 self.head, self.body, self, timeouts.first_byte_s, timeouts.stall_s, deadline, whole=True
             )
         except Exception as error:  # noqa: BLE001  the connection was lost since it was taken
-            self.set_exception(error)
+            self._fail(error)
 
-    def compose(self, now: float) -> None:
-        """Puts together what is left to be written, of which `now` is the time."""
+    def composed(self, now: float) -> bool:
+        """Pays, once what is left to be written is put together; False for a bug of ours, which the walk tells."""
+        try:
+            self._compose(now)
+        except Exception as error:  # noqa: BLE001  one call's bug must not take the others of its round along
+            self._go_on(error)
+            return False
+        return True
+
+    def _compose(self, now: float) -> None:
+        """`now` is the time of the answer."""
         assert self.settled is not None
         way, (usage, owed, charged) = self.way, self.settled
         sent_at = self.sent_at
@@ -331,11 +342,19 @@ class FastCall(Struct, eq=False):
         self.record = ended.encode()
         taken = (usage.input or 0) + (read or 0) + (write or 0)
         way.series.note((taken, (usage.output or 0) + (reasoning or 0), owed, total_us, own_us))
+        way.health.succeeded(now, (now - sent_at) * 1e3)
+        if self.held is not None:
+            self.held.settle(owed, self.decided[1] + now - self.exchange.received_at)
 
     def conclude(self) -> None:
         """It is on record: its caller gets the answer."""
         del self.gateway.calls[self.id]
-        self.exchange.answer(self.lines, self.body)
+        try:
+            self.exchange.answer(self.lines, self.body)
+        except Exception as error:  # noqa: BLE001  as above
+            self.gateway.log("internal_error", error=repr(error), trace="answer", call=self.id)
+            self.exchange.abort()
+            self.exchange.end()
 
     # ---- called by the exchange and by the connection
 
@@ -359,8 +378,7 @@ class FastCall(Struct, eq=False):
         if connection.parser.headed:
             self._go_on(Incoming(connection, upstream))  # its status tells more than its end
         else:
-            upstream.drop(connection)
-            self._go_on(exception)
+            self._fail(exception)
 
     def set_result(self, result: None, /) -> None:
         try:
@@ -369,16 +387,16 @@ class FastCall(Struct, eq=False):
             else:
                 self._go_on(Incoming(self.connection, self.way.upstream))
         except Exception as error:  # noqa: BLE001  what would leave a task as an exception leaves this one so
-            self._go_on(error)
+            self._fail(error)
 
     def _settle(self) -> bool:
-        """Whether all went well: then it is paid for. Else nothing is done and all is left to the walk."""
+        """Whether all went well and what it costs is known. Else nothing is done and all is left to the walk."""
         connection, way, held = self.connection, self.way, self.held
         parser = connection.parser
         lines = passed(connection) if parser.status == 200 and parser.complete else None
         if lines is None:
             return False
-        now = self.answered_at = way.now()
+        self.answered_at = way.now()
         told = connection.take()
         try:
             if way.relayed:
@@ -392,12 +410,7 @@ class FastCall(Struct, eq=False):
             parser.put_back(told)
             return False
         way.upstream.give_back(connection)
-        charged = "[]"
-        if held is not None:
-            if owed:
-                charged = held.charges_json(owed)
-            held.settle(owed, self.decided[1] + now - self.exchange.received_at)
-        way.health.succeeded(now, (now - self.sent_at) * 1e3)
+        charged = held.charges_json(owed) if owed and held is not None else "[]"
         self.lines = lines
         if self.dropped:
             self.lines = f"x-waypost-dropped: {showable(', '.join(self.dropped))}\r\n{lines}"
@@ -412,6 +425,10 @@ class FastCall(Struct, eq=False):
         del self.gateway.calls[self.id]
 
     # ---- on to the walk
+
+    def _fail(self, error: Exception) -> None:
+        self.way.upstream.drop(self.connection)
+        self._go_on(error)
 
     def _go_on(self, answer: Answer | BaseException) -> None:
         """A hang-up may come after an answer that is not plain, and before the task has begun: it counts."""

@@ -22,11 +22,20 @@ from waypost.wire.exchange import Exchange
 
 
 async def walk(
-    gateway: Gateway, exchange: Exchange, dialect: Dialect, glance: Glance | None = None, *, counting: bool = False
+    gateway: Gateway,
+    exchange: Exchange,
+    dialect: Dialect,
+    glance: Glance | None = None,
+    *,
+    identity: str | None = None,
+    counting: bool = False,
 ) -> None:
-    """Answers one call. Every call that gets past the door leaves exactly one row. `glance`: the body's, if known."""
+    """Answers one call. Every call that gets past the door leaves exactly one row.
+
+    `glance`: the body's, if known. `identity`: the call's id, if it has one already.
+    """
     started_ns = gateway.clock.wall_ns()
-    call = Call(exchange, dialect, call_id(started_ns, gateway.dice()), started_ns, counting=counting)
+    call = Call(exchange, dialect, identity or call_id(started_ns, gateway.dice()), started_ns, counting=counting)
     gateway.calls[call.id] = call
     await see_through(gateway, call, steps(gateway, call, glance))
 

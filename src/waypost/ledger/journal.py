@@ -10,6 +10,7 @@ All methods may be called from any thread; the mover's thread calls `retry`, `ro
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from time import monotonic
@@ -254,7 +255,8 @@ class Journal:
             whole = False
         if not whole:
             os.close(descriptor)
-            (self.folder / name).unlink()
+            with suppress(OSError):
+                (self.folder / name).unlink()
             self.error = DISK_FULL
             return False
         self._retired.append(self._descriptor)

@@ -146,15 +146,20 @@ class UpstreamConnection(asyncio.Protocol):
         head_only: bool = False,
         whole: bool = False,
     ) -> None:
-        """As `begin`, for any listener. `whole`: it is told when all of the answer is there, or too much to be kept."""
+        """As `begin`, for any listener. `whole`: it is told when all of the answer is there, or too much to be kept.
+
+        Raises Stale, or why it failed, for a connection that has died since it was taken.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self.lost or self.parser.surplus:
+            raise Stale
         self.idle = False
         self.parser.expect(head_only)
         self._stall_s = stall_s
         self._total = total
         soonest = self._loop.time() + first_byte_s
         self.deadline = min(total, soonest)
-        if self._failure is not None:
-            raise self._failure
         if self.proxied is not None:
             head = absolute_head(head, *self.proxied)
         if len(body) > _COPY_LIMIT:

@@ -188,6 +188,7 @@ class Pool:
                 await connection.begin(head, body, head_only, call.first_byte_s, call.stall_s, call.deadline)
                 return Incoming(connection, lane)
             except Stale:
+                lane.drop(connection)
                 connection = await self._open(lane, call, fresh=True)
             except BaseException:
                 self.busy.discard(connection)
