@@ -5,7 +5,7 @@ A header that changes nothing, `x-waypost-timeout` with the route's own value, k
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -204,6 +204,22 @@ async def test_what_can_not_be_put_on_record_is_not_sent(house: House, http: htt
     assert house.received is before
     assert house.waypost.gateway.budgets.allowances[0].reserved == 0
     assert (await ask(http, OPENAI, f"one-{OPENAI}", walk=False)).status_code == 200
+
+
+async def test_a_call_that_is_started_over_keeps_its_id(house: House, http: httpx2.AsyncClient) -> None:
+    """With `fsync_s: 0` its entry may be in the journal after all: a row of its own must not come of that."""
+    heal(house)
+    await ask(http, OPENAI, f"one-{OPENAI}", walk=True)
+    begun: list[str] = []
+
+    def fail(accepted: Sequence[tuple[str, bytes]], ended: object) -> None:
+        begun.extend(call for call, _ in accepted)
+        raise JournalUnavailable("not synced")
+
+    with patch.object(house.journal, "write_lines", fail):
+        answer = await ask(http, OPENAI, f"one-{OPENAI}", walk=False)
+    assert answer.status_code == 200
+    assert [answer.headers[CALL_ID]] == begun
 
 
 async def test_a_new_configuration_holds_for_the_next_call_on_an_old_connection(
