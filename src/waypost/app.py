@@ -24,6 +24,7 @@ from waypost.server.admin import Admin
 from waypost.server.data import Doors
 from waypost.server.http import HttpServer
 from waypost.server.status import Status
+from waypost.telemetry.log import place_of
 from waypost.telemetry.tally import Tally
 from waypost.upstream.dial import Dialer
 from waypost.upstream.lines import Line, peer_of
@@ -212,14 +213,4 @@ class Waypost:
         return server_context(tls)
 
     def _on_error(self, error: BaseException) -> None:
-        self._log("internal_error", error=type(error).__name__, trace=_trace(error))
-
-
-def _trace(error: BaseException) -> str:
-    """Where it happened, without values: file, line and function of each frame."""
-    import traceback
-
-    return " < ".join(
-        f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}:{frame.name}"
-        for frame in reversed(traceback.extract_tb(error.__traceback__))
-    )
+        self._log("internal_error", error=type(error).__name__, trace=place_of(error))

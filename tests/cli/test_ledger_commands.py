@@ -67,7 +67,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(ledger: sqlite3.Connection, *entries: Ended) -> None:
-    write_batch(ledger, read_batch([line(entry)[:-1] for entry in entries]))
+    write_batch(ledger, read_batch(b"".join(map(line, entries))))
 
 
 @pytest.fixture

@@ -93,8 +93,8 @@ class Left:
             case "a":
                 self.reserved[entry[1]] = entry[-1]
             case "e":
-                self.outcomes[entry[1]] = entry[13]
-                self.charged[entry[1]] = entry[-2]
+                self.outcomes[entry[1]] = entry[-1][9]
+                self.charged[entry[1]] = entry[-3]
 
     @property
     def cut(self) -> set[str]:

@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Raw
 from msgspec.structs import replace
 
-from waypost.ledger.records import Accepted, Attempt, Ended, Outcome
+from waypost.ledger.records import Accepted, Attempt, Ended, Kind, Outcome
 
 START_NS = 1_769_860_800_000_000_000  # 2026-01-31T12:00:00Z
 MONTH = 1_767_225_600
@@ -32,12 +32,9 @@ ATTEMPT = Attempt(
     first_byte_us=1234,
     total_us=2345,
 )
-ENDED = Ended(
-    id="c1",
-    started_ns=START_NS,
+KIND = Kind(
     key="app",
     team="a",
-    tags={"env": "test"},
     task="qa",
     route="fast",
     revision="r1",
@@ -47,11 +44,16 @@ ENDED = Ended(
     profile="default",
     outcome=Outcome.OK,
     status=200,
+    price=Raw(b'{"input":"0.15","output":"0.6"}'),
+)
+ENDED = Ended(
+    id="c1",
+    started_ns=START_NS,
+    tags={"env": "test"},
     input=12,
     cache_read=3,
     cache_write=0,
     output=34,
-    price={"input": "0.15", "output": "0.6"},
     cost_nano=22_200,
     first_byte_us=1234,
     total_us=2345,
@@ -59,6 +61,7 @@ ENDED = Ended(
     decision=DECISION,
     attempts=(ATTEMPT,),
     charges=(("team-a", MONTH, 300),),
+    kind=KIND,
 )
 
 
@@ -71,4 +74,6 @@ def attempt(**members: Any) -> Attempt:
 
 
 def ended(call: str = "c1", **members: Any) -> Ended:
-    return replace(ENDED, id=call, **members)
+    """`members` of its kind among them."""
+    shared = {name: members.pop(name) for name in Kind.__struct_fields__ if name in members}
+    return replace(ENDED, id=call, kind=replace(KIND, **shared), **members)

@@ -7,12 +7,12 @@ import pytest
 
 from ledger.entries import attempt, ended
 from waypost.ledger.kinds import Kinds
-from waypost.ledger.records import Ended, Outcome, line
+from waypost.ledger.records import NULL, Ended, Outcome, line
 from waypost.ledger.rows import Batch, read_batch, write_batch
 
 
 def batch(*entries: Ended) -> Batch:
-    return read_batch([line(entry)[:-1] for entry in entries])
+    return read_batch(b"".join(map(line, entries)))
 
 
 def kinds(ledger: sqlite3.Connection) -> int:
@@ -22,7 +22,7 @@ def kinds(ledger: sqlite3.Connection) -> int:
 def test_calls_of_one_kind_share_it_over_batches(ledger: sqlite3.Connection) -> None:
     known = Kinds()
     write_batch(ledger, batch(ended("c1"), ended("c2", input=99, cost_nano=None, attempts=())), known)
-    write_batch(ledger, batch(ended("c3", overhead_us=1, decision=None, charges=())), known)
+    write_batch(ledger, batch(ended("c3", overhead_us=1, decision=NULL, charges=())), known)
     assert kinds(ledger) == 1
 
 
@@ -39,7 +39,7 @@ def test_tags_make_no_kind(ledger: sqlite3.Connection) -> None:
     [
         {"key": None}, {"team": "b"}, {"task": None}, {"route": "x"}, {"revision": "r2"}, {"dialect": "anthropic"},
         {"provider": "claude"}, {"model": "m"}, {"profile": "p"}, {"outcome": Outcome.FAILED}, {"error": "x"},
-        {"status": 502}, {"stream": True}, {"estimated": True}, {"price": None}, {"cache": "hit"}, {"dropped": ("n",)},
+        {"status": 502}, {"stream": True}, {"estimated": True}, {"price": NULL}, {"cache": "hit"}, {"dropped": ("n",)},
     ],
     ids=str,
 )  # fmt: skip

@@ -39,4 +39,4 @@ def test_a_line_is_the_entry_it_was_made_of(entry: Ended) -> None:
     journal.end_line("c1", line(entry))
     assert journal.open == []
     assert line(journal.ended[0]) == line(entry)
-    assert (journal.ended[0].tags, journal.ended[0].outcome) == (entry.tags, entry.outcome)
+    assert (journal.ended[0].tags, journal.ended[0].kind.outcome) == (entry.tags, entry.kind.outcome)

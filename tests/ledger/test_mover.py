@@ -13,7 +13,7 @@ from ledger.entries import DECISION, MONTH, START_NS, accepted, attempt, ended
 from waypost.ledger.errors import LedgerError
 from waypost.ledger.journal import Journal
 from waypost.ledger.mover import Lag, Mover
-from waypost.ledger.records import Ended, Outcome, Planned
+from waypost.ledger.records import Ended, Kind, Outcome, Planned
 from waypost.ledger.segments import segment_names
 from waypost.ledger.sqlite import open_ledger, spent
 
@@ -72,7 +72,7 @@ def test_a_row_holds_every_member(journal: Journal, mover: Mover, ledger: sqlite
 
 
 def test_unknown_is_null(journal: Journal, mover: Mover, ledger: sqlite3.Connection) -> None:
-    journal.end(Ended("c1", START_NS, outcome=Outcome.REFUSED, error="over_budget", status=402))
+    journal.end(Ended("c1", START_NS, kind=Kind(outcome=Outcome.REFUSED, error="over_budget", status=402)))
     mover.move()
     assert ledger.execute("SELECT price, decision, cost_nano, input, tags, dropped FROM calls").fetchall() == [
         (None, None, None, None, "{}", "[]")

@@ -18,14 +18,14 @@ from waypost.ledger.questions import (
     last_place,
     list_calls,
 )
-from waypost.ledger.records import Ended, Outcome, Planned, line
+from waypost.ledger.records import NULL, Ended, Outcome, Planned, line
 from waypost.ledger.rows import interrupted, read_batch, write_batch
 
 MINUTE_NS = 60 * 10**9
 
 
 def write(ledger: sqlite3.Connection, *entries: Ended | Planned) -> None:
-    write_batch(ledger, read_batch([line(entry)[:-1] for entry in entries]))
+    write_batch(ledger, read_batch(b"".join(map(line, entries))))
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_call_has_exactly_the_members_of_the_contract(ledger: sqlite3.Connecti
 
 
 def test_what_is_not_known_is_null_and_not_zero(ledger: sqlite3.Connection) -> None:
-    write_batch(ledger, read_batch([interrupted(accepted())]))
+    write_batch(ledger, read_batch(interrupted(accepted())))
     call = get_call(ledger, "c1")
     assert call is not None
     assert call["outcome"] == "interrupted"
@@ -161,7 +161,7 @@ def test_a_call_s_decision_plan_and_bodies(ledger: sqlite3.Connection) -> None:
         ledger,
         Planned("p1", "r1", Raw(b'{"candidates":[]}')),
         ended("c1", bodies=("question", "answer")),
-        ended("c2", decision=None),
+        ended("c2", decision=NULL),
     )
     assert get_decision(ledger, "c1") == bytes(DECISION)
     assert get_decision(ledger, "c2") is None

@@ -82,7 +82,7 @@ def test_a_ledger_with_the_first_schema_keeps_all_that_it_says(file: Path, monke
         assert [[each["outcome"] for each in call["attempts"]] for call in list_calls(ledger)] == [  # type: ignore[attr-defined]
             [], [], [], ["ok"], ["failed", "ok"]
         ]  # fmt: skip
-        write_batch(ledger, read_batch([line(ended("c6"))[:-1]]))
+        write_batch(ledger, read_batch(line(ended("c6"))))
         assert ledger.execute("SELECT key, outcome FROM calls WHERE id IN ('c5', 'c6')").fetchall() == [
             (None, "refused"), ("app", "ok")
         ]  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 
 from ledger.entries import START_NS, ended
 from waypost.ledger.questions import Filters, Json
-from waypost.ledger.records import Ended, Outcome, line
+from waypost.ledger.records import Ended, Kind, Outcome, line
 from waypost.ledger.rows import read_batch, write_batch
 from waypost.ledger.statistics import Grouping, stats
 
@@ -21,9 +21,9 @@ def log(ledger: sqlite3.Connection) -> sqlite3.Connection:
         ended("b2", started_ns=START_NS + DAY_NS, tags={"env": "prod", "user": "u"}, cost_nano=None, output=None),
         ended("b3", outcome=Outcome.TRUNCATED, tags={}, first_byte_us=5000, total_us=None),
         ended("b4", outcome=Outcome.CANCELLED, tags={}),
-        Ended("b5", START_NS, route="fast", outcome=Outcome.REFUSED, error="over_budget"),
+        Ended("b5", START_NS, kind=Kind(route="fast", outcome=Outcome.REFUSED, error="over_budget")),
     ]
-    write_batch(ledger, read_batch([line(entry)[:-1] for entry in entries]))
+    write_batch(ledger, read_batch(b"".join(map(line, entries))))
     return ledger
 
 

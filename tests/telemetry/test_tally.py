@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from waypost.ledger.records import Attempt, Ended, Outcome
+from waypost.ledger.records import Attempt, Ended, Kind, Outcome
 from waypost.telemetry.prometheus import exposition
 from waypost.telemetry.tally import AT_ONCE, MOST_SERIES, Tally
 
@@ -21,7 +21,8 @@ def call(number: int, **members: object) -> Ended:
         "total_us": 300_000,
         "overhead_us": 120,
     } | members
-    return Ended(f"call_{number}", 1, **told)  # type: ignore[arg-type]
+    kind = Kind(**{name: told.pop(name) for name in Kind.__struct_fields__ if name in told})  # type: ignore[arg-type]
+    return Ended(f"call_{number}", 1, kind=kind, **told)  # type: ignore[arg-type]
 
 
 def samples(tally: Tally) -> dict[str, float]:

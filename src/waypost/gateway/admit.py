@@ -33,13 +33,18 @@ def admit(gateway: Gateway, call: Call, glance: Glance | None = None) -> Glance:
     if glance.task is not None and len(glance.task) > LONGEST_LABEL:
         raise Refused(ErrorKind.BAD_REQUEST, f"metadata.task is longer than {LONGEST_LABEL} characters.")
     options = glance.options or NO_OPTIONS
-    if "x-waypost-" in "\n".join(headers):
+    if any_options(headers):
         options = with_headers(options, headers)
     if options is not NO_OPTIONS:
         check(options)
         call.options = options
     call.tags = tags_of(caller.tags, options)
     return glance
+
+
+def any_options(headers: Mapping[str, str]) -> bool:
+    """Whether some header starts with `x-waypost-`; rarely also where one only holds it."""
+    return "x-waypost-" in "\n".join(headers)
 
 
 def with_headers(options: CallOptions, headers: Mapping[str, str]) -> CallOptions:

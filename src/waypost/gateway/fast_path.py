@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from waypost.conversation.faults import Refused, UpstreamFault
 from waypost.conversation.reply import Usage
 from waypost.dialects.dialect import Dialect, Glance
+from waypost.gateway.admit import any_options
 from waypost.gateway.attempt import Sent
 from waypost.gateway.call import Call, Clamp, Course
 from waypost.gateway.gateway import Gateway, Lane
@@ -25,14 +26,15 @@ from waypost.gateway.interfaces import Incoming as Answer
 from waypost.gateway.keyring import Caller
 from waypost.gateway.prepared import Prepared, passed, prepare
 from waypost.gateway.walk import call_id, resume, walk
-from waypost.gateway.whole import looked_at
+from waypost.gateway.whole import translated
 from waypost.governance.allowances import Denied, Reservation, reserve_all
 from waypost.governance.money import dollars
-from waypost.governance.pricing import MILLION, cost
+from waypost.governance.pricing import cost, units_bound
 from waypost.ledger.errors import JournalUnavailable
 from waypost.routing.decision import decide
 from waypost.routing.facts import Facts
 from waypost.routing.tables import Found
+from waypost.telemetry.log import place_of
 from waypost.upstream.connection import Stale, UpstreamConnection
 from waypost.upstream.pool import Incoming, Pool
 from waypost.wire.exchange import Direct, Exchange
@@ -53,14 +55,13 @@ class DirectExchange(Exchange, Protocol):
 
 
 class Sender:
-    """Who sends requests with one head, under one configuration. `plain` False: its headers hold options."""
+    """Who sends requests with one head that holds no options, under one configuration."""
 
-    __slots__ = ("caller", "gateway", "plain", "prepared")
+    __slots__ = ("caller", "gateway", "prepared")
 
-    def __init__(self, gateway: Gateway, caller: Caller, plain: bool) -> None:
+    def __init__(self, gateway: Gateway, caller: Caller) -> None:
         self.gateway = gateway
         self.caller = caller
-        self.plain = plain
         self.prepared: dict[tuple[str, frozenset[str]], tuple[Prepared | None, bytes]] = {}
 
 
@@ -87,7 +88,7 @@ class FastPath:
         sender = None if exchange.head is None else exchange.head.known
         if type(sender) is not Sender or sender.gateway is not gateway:
             sender = meet(gateway, exchange)
-            if sender is None or not sender.plain:
+            if sender is None:
                 return walk(gateway, exchange, dialect)
         try:
             glance = dialect.glance(exchange.body)
@@ -136,7 +137,7 @@ class FastPath:
             )
         except Exception as error:  # noqa: BLE001  one call's bug must not take the others of its round along
             if not isinstance(error, JournalUnavailable):
-                gateway.log("internal_error", error=repr(error), trace="write_lines")
+                gateway.log("internal_error", error=type(error).__name__, trace=place_of(error))
             for call in begun:
                 call.start_over()
             begun = []
@@ -166,13 +167,15 @@ class FastPath:
 
 
 def meet(gateway: Gateway, exchange: DirectExchange) -> Sender | None:
-    """None: a stranger."""
+    """None for a stranger, and for options that are headers."""
+    if any_options(exchange.headers):
+        return None
     try:
         caller = gateway.keyring.identify(exchange.headers)
     except Refused:
         return None
-    sender = Sender(gateway, caller, "x-waypost-" not in "\n".join(exchange.headers))
-    if exchange.head is not None and sender.plain:
+    sender = Sender(gateway, caller)
+    if exchange.head is not None:
         exchange.head.known = sender
     return sender
 
@@ -203,7 +206,7 @@ def begin(
     held, reserved = None, "[]"
     bounds: Sequence[int] = ()
     if way.allowances:
-        bounds = [-(-(input_bound * a + output_bound * b) // MILLION) + each for a, b, each in way.units]
+        bounds = [units_bound(units, input_bound, output_bound) for units in way.units]
         granted = reserve_all(way.allowances, max(bounds), started_ns / 1e9)
         if isinstance(granted, Denied):
             return None
@@ -261,7 +264,7 @@ class FastCall(Struct, eq=False):
     body: bytes
     sent_at: float = 0.0  # once it is on record
     answered_at: float = 0.0
-    settled: tuple[Usage, int, str] | None = None  # what was used, its cost, what the budgets are charged
+    priced: tuple[Usage, int, str] | None = None  # what was used, its cost, what the budgets are charged
     lines: str = ""  # headers of the answer
     gone_on: bool = False
     answer: Answer | BaseException | None = None
@@ -311,8 +314,8 @@ class FastCall(Struct, eq=False):
 
     def _compose(self, now: float) -> None:
         """`now` is the time of the answer."""
-        assert self.settled is not None
-        way, (usage, owed, charged) = self.way, self.settled
+        assert self.priced is not None
+        way, (usage, owed, charged) = self.way, self.priced
         sent_at = self.sent_at
         total_us, provider_us = int((now - self.exchange.received_at) * 1e6), int((self.answered_at - sent_at) * 1e6)
         own_us = total_us - provider_us if total_us > provider_us else 0
@@ -334,10 +337,10 @@ class FastCall(Struct, eq=False):
             total_us,
             own_us,
             *self.decided,
-            encode(self.dropped).decode() if self.dropped else "[]",
             provider_us,
             int((now - sent_at) * 1e6),
             charged,
+            encode(self.dropped).decode() if self.dropped else "[]",
         )
         self.record = ended.encode()
         taken = (usage.input or 0) + (read or 0) + (write or 0)
@@ -352,7 +355,7 @@ class FastCall(Struct, eq=False):
         try:
             self.exchange.answer(self.lines, self.body)
         except Exception as error:  # noqa: BLE001  as above
-            self.gateway.log("internal_error", error=repr(error), trace="answer", call=self.id)
+            self.gateway.log("internal_error", error=type(error).__name__, trace=place_of(error), call=self.id)
             self.exchange.abort()
             self.exchange.end()
 
@@ -360,7 +363,7 @@ class FastCall(Struct, eq=False):
 
     def cancel(self) -> None:
         """The caller is gone."""
-        if self.settled is not None:
+        if self.priced is not None:
             return  # what is left to be done has to be done anyway
         if self.sent_at:
             self.way.upstream.drop(self.connection)
@@ -382,14 +385,14 @@ class FastCall(Struct, eq=False):
 
     def set_result(self, result: None, /) -> None:
         try:
-            if self._settle():
+            if self._price():
                 self.path.answered(self)
             else:
                 self._go_on(Incoming(self.connection, self.way.upstream))
         except Exception as error:  # noqa: BLE001  what would leave a task as an exception leaves this one so
             self._fail(error)
 
-    def _settle(self) -> bool:
+    def _price(self) -> bool:
         """Whether all went well and what it costs is known. Else nothing is done and all is left to the walk."""
         connection, way, held = self.connection, self.way, self.held
         parser = connection.parser
@@ -402,7 +405,7 @@ class FastCall(Struct, eq=False):
             if way.relayed:
                 usage, self.body = way.dialect.glance_reply(told), told
             else:
-                usage, self.body = looked_at(way.dialect, way.lane, told, self.started_ns)
+                usage, self.body = translated(way.dialect, way.lane, told, self.started_ns)
         except UpstreamFault:
             usage = None
         owed = None if usage is None else cost(way.price, usage)
@@ -414,7 +417,7 @@ class FastCall(Struct, eq=False):
         self.lines = lines
         if self.dropped:
             self.lines = f"x-waypost-dropped: {showable(', '.join(self.dropped))}\r\n{lines}"
-        self.settled = usage, owed, charged
+        self.priced = usage, owed, charged
         return True
 
     def _undo(self) -> None:

@@ -18,9 +18,9 @@ from waypost.gateway.call import Standing
 from waypost.gateway.gateway import Gateway
 from waypost.gateway.headers import passed_headers
 from waypost.gateway.keyring import Caller
-from waypost.gateway.settlement import AROUND_TEXT, AROUND_TOOLS
-from waypost.gateway.whole import is_json, request_headers, shape_of
-from waypost.ledger.records import Accepted, Attempt, Charge, Ended, Outcome, line
+from waypost.gateway.settlement import around
+from waypost.gateway.whole import is_json, knows_old_limit_only, request_headers, shape_of
+from waypost.ledger.records import Accepted, Attempt, Charge, Ended, Kind, Outcome, line
 from waypost.routing.candidates import Candidate
 from waypost.routing.decision import decide_with, encode_decision
 from waypost.routing.facts import Facts
@@ -78,7 +78,6 @@ class Prepared:
         "around",
         "caller",
         "ceiling",
-        "default_output",
         "dialect",
         "dice",
         "edits",
@@ -132,11 +131,8 @@ class Prepared:
         self.journal = gateway.journal
         self.timeouts = plan.settings.timeouts
         self.ceiling = plan.settings.max_output_tokens
-        self.default_output = standing.default_output
-        self.around = AROUND_TOOLS if "tools" in needs else AROUND_TEXT
-        self.allowances = (
-            gateway.budgets.match(caller.name, caller.team, caller.tags) if caller.tags else standing.allowances
-        )
+        self.around = around(needs)
+        self.allowances = gateway.budgets.match(caller.name, caller.team, caller.tags)
         self.units = [cast("tuple[int, int, int]", each.candidate.units) for each in standing.lanes]
         price = lane.candidate.price_at(0.0)
         if price is None:
@@ -145,8 +141,7 @@ class Prepared:
         self.prefix = lane.line.prefix(lane.dialect.path, lane.candidate.model)
         self.upstream = pool.lane(lane.line.peer)
         self.edits = Edits(model=lane.candidate.model, max_output_field=provider.max_output_field)
-        # A provider that knows only this field is to obey the limit that money was held for.
-        self.moves_limit = bool(self.allowances) and provider.max_output_field == "max_tokens"
+        self.moves_limit = bool(self.allowances) and knows_old_limit_only(lane)
         # Where nothing but the model's name changes: from and to, as JSON.
         plainly = self.relayed and not self.moves_limit and model != lane.candidate.model
         self.renames = (quote(model), quote(lane.candidate.model)) if plainly else None
@@ -183,32 +178,34 @@ class Prepared:
         entry = Ended(
             id=str(mark.text()),
             started_ns=mark.number(),
-            key=caller.name,
-            team=caller.team,
-            tags=dict(caller.tags),
-            task=found.task,
-            route=found.route,
-            revision=gateway.config.revision,
-            dialect=self.dialect.name,
-            provider=candidate.provider,
-            model=candidate.model,
-            profile=candidate.credential,
-            outcome=Outcome.OK,
-            status=200,
             input=mark.number(),
             cache_read=mark.text(),
             cache_write=mark.text(),
             output=mark.number(),
             reasoning=mark.text(),
-            price=gateway.price_json(self.price),
             cost_nano=mark.number(),
             first_byte_us=mark.number(),
             total_us=mark.number(),
             overhead_us=mark.number(),
+            tags=dict(caller.tags),
             decision=Raw(self._decision(needs, mark)),
-            dropped=cast("tuple[str, ...]", Raw(b"%d" % mark.text())),
             attempts=(_attempt(candidate, mark.number(), mark.number()),),
             charges=cast("tuple[Charge, ...]", Raw(b"%d" % mark.text())),
+            kind=Kind(
+                key=caller.name,
+                team=caller.team,
+                task=found.task,
+                route=found.route,
+                revision=gateway.config.revision,
+                dialect=self.dialect.name,
+                provider=candidate.provider,
+                model=candidate.model,
+                profile=candidate.credential,
+                outcome=Outcome.OK,
+                status=200,
+                price=gateway.price_json(self.price),
+                dropped=cast("tuple[str, ...]", Raw(b"%d" % mark.text())),
+            ),
         )
         return mark.put_into(line(entry))
 

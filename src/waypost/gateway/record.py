@@ -7,7 +7,7 @@ from waypost.dialects.dialect import Edits
 from waypost.gateway.call import Call
 from waypost.gateway.gateway import Gateway
 from waypost.gateway.settlement import settle
-from waypost.ledger.records import Ended, Outcome
+from waypost.ledger.records import NULL, Ended, Kind, Outcome
 from waypost.routing.decision import encode_decision
 
 UNKNOWN = Usage()
@@ -25,7 +25,7 @@ def record(gateway: Gateway, call: Call) -> None:
 
 
 def row(gateway: Gateway, call: Call) -> Ended:
-    """Positional, in the order of `Ended`: keyword arguments cost a call about two microseconds."""
+    """Positional, in the order of the members: keyword arguments cost a call about two microseconds."""
     course, found, lane, caller = call.course, call.found, call.lane, call.caller
     usage = call.usage or UNKNOWN
     started, first_byte_at = call.exchange.received_at, call.first_byte_at
@@ -40,37 +40,39 @@ def row(gateway: Gateway, call: Call) -> Ended:
     return Ended(
         call.id,
         call.started_ns,
-        caller.name,
-        caller.team,
-        dict(call.tags) if call.tags else {},
-        task,
-        route,
-        gateway.config.revision,
-        call.dialect.name,
-        provider,
-        model,
-        profile,
-        call.outcome or Outcome.FAILED,
-        call.error,
-        call.status or None,
-        course is not None and course.glance.stream,
         usage.input,
         usage.cache_read,
         usage.cache_write,
         usage.output,
         usage.reasoning,
-        call.estimated,
-        None if call.price is None else gateway.price_json(call.price),
         call.cost,
         None if first_byte_at is None else int((first_byte_at - started) * 1e6),
         int(total_s * 1e6),
         max(0, overhead_us),
-        "off",
-        None if course is None else Raw(encode_decision(course.decision)),
-        call.dropped,
+        dict(call.tags) if call.tags else {},
+        NULL if course is None else Raw(encode_decision(course.decision)),
         call.attempts,
         call.charges,
         None if call.replied is None else bodies(call, call.replied),
+        Kind(
+            caller.name,
+            caller.team,
+            task,
+            route,
+            gateway.config.revision,
+            call.dialect.name,
+            provider,
+            model,
+            profile,
+            call.outcome or Outcome.FAILED,
+            call.error,
+            call.status or None,
+            course is not None and course.glance.stream,
+            call.estimated,
+            NULL if call.price is None else gateway.price_json(call.price),
+            "off",
+            call.dropped,
+        ),
     )
 
 

@@ -16,14 +16,19 @@ from waypost.ledger.records import Outcome
 
 LEAST_OUTPUT = 1024  # a limit set on the caller's behalf never goes below this: 402 is clearer than a stump
 SHARE = 16  # such a call may hold a sixteenth of what a budget has left, so that others fit beside it
-AROUND_TOOLS = 1024  # tokens that providers add around tool definitions
-AROUND_TEXT = 256  # … and around everything else
+_AROUND_TOOLS = 1024  # tokens that providers add around tool definitions
+_AROUND_TEXT = 256  # … and around everything else
 UNKNOWN_WINDOW = 1_000_000  # input that bytes don't bound (media by URL) is bounded by the context window
+
+
+def around(needs: frozenset[str]) -> int:
+    """Tokens that a provider may read beyond a body's bytes, for a call that needs these capabilities."""
+    return _AROUND_TOOLS if "tools" in needs else _AROUND_TEXT
 
 
 def bound(call: Call, glance: Glance, standing: Standing) -> Clamp:
     """The most that the call can read and write, in tokens, over all candidates of the plan."""
-    size = len(call.exchange.body) + (AROUND_TOOLS if "tools" in glance.needs else AROUND_TEXT)
+    size = len(call.exchange.body) + around(glance.needs)
     if glance.unbounded_input:
         windows = [lane.candidate.context_window or UNKNOWN_WINDOW for lane in standing.lanes]
         size = max(size, *windows)

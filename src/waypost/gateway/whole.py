@@ -68,14 +68,16 @@ def edited_body(call: Call, course: Course, lane: Lane) -> bytes:
 
 
 def output_limit(call: Call, course: Course, lane: Lane) -> int | None:
-    """The limit that the body must be given, if any, in the provider's own field.
-
-    A provider that knows only `max_tokens` overlooks a caller's `max_completion_tokens`; money was held for that limit.
-    """
+    """The limit that the body must be given, if any, in the provider's own field."""
     limit = course.clamp.max_output
-    if limit is None and call.reservation is not None and lane.line.provider.max_output_field == "max_tokens":
+    if limit is None and call.reservation is not None and knows_old_limit_only(lane):
         return course.glance.max_output
     return limit
+
+
+def knows_old_limit_only(lane: Lane) -> bool:
+    """Such a provider overlooks a caller's `max_completion_tokens`, and money was held for that limit."""
+    return lane.line.provider.max_output_field == "max_tokens"
 
 
 def translated_body(call: Call, course: Course, lane: Lane) -> bytes:
@@ -128,8 +130,13 @@ async def answer_whole(gateway: Gateway, call: Call, course: Course, lane: Lane,
 
 def looked_at(dialect: Dialect, lane: Lane, body: bytes, started_ns: int) -> tuple[Usage | None, bytes]:
     """What a candidate's answer says was used, and its bytes in the caller's dialect. Raises UpstreamFault."""
-    if lane.dialect is dialect:
-        return dialect.glance_reply(body), body
+    return (
+        (dialect.glance_reply(body), body) if lane.dialect is dialect else translated(dialect, lane, body, started_ns)
+    )
+
+
+def translated(dialect: Dialect, lane: Lane, body: bytes, started_ns: int) -> tuple[Usage | None, bytes]:
+    """As `looked_at`, for a candidate that speaks another dialect."""
     reply = lane.dialect.read_reply(body)
     if reply.created is None:  # not every protocol tells; those that do mean the moment of the answer
         reply = msgspec.structs.replace(reply, created=started_ns // 1_000_000_000)

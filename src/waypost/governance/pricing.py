@@ -266,6 +266,12 @@ def upper_bound(price: Price, input_tokens: int, output_tokens: int) -> int:
     return most
 
 
+def units_bound(units: tuple[int, int, int], input_tokens: int, output_tokens: int) -> int:
+    """`upper_bound` where there is one price for all sizes, by its `PriceBook.units`."""
+    unit_in, unit_out, request = units
+    return -(-(input_tokens * unit_in + output_tokens * unit_out) // MILLION) + request
+
+
 def output_within(price: Price, input_tokens: int, amount: int) -> int | None:
     """The most output tokens whose upper bound stays within `amount` nano-dollars; None: any number (output is free).
 
@@ -275,7 +281,7 @@ def output_within(price: Price, input_tokens: int, amount: int) -> int | None:
     for start, tier in ((-1, price), *price.tiers):
         if input_tokens <= start:
             break
-        unit = max(tier.output, tier.reasoning, tier.other_output)
+        unit = _dearest_output(tier)
         left = (amount - tier.request) * MILLION - input_tokens * _dearest_input(tier)
         if left < 0:
             return -1
@@ -309,16 +315,17 @@ def _dearest_input(price: Price) -> int:
     return max(price.input, price.cache_read, price.cache_write, price.cache_write_1h, price.other_input)
 
 
+def _dearest_output(price: Price) -> int:
+    return max(price.output, price.reasoning, price.other_output)
+
+
 def _dearest_units(price: Price) -> tuple[int, int]:
-    return (
-        max(price.input, price.cache_read, price.cache_write, price.cache_write_1h, price.other_input),
-        max(price.output, price.reasoning, price.other_output),
-    )
+    return _dearest_input(price), _dearest_output(price)
 
 
 def _dearest(price: Price, input_tokens: int, output_tokens: int) -> int:
     unit_in, unit_out = _dearest_units(price)
-    return -(-(input_tokens * unit_in + output_tokens * unit_out) // MILLION) + price.request
+    return units_bound((unit_in, unit_out, price.request), input_tokens, output_tokens)
 
 
 def _labelled(line: bytes) -> tuple[str, bytes]:

@@ -5,14 +5,10 @@ from collections.abc import Sequence
 from msgspec.json import Decoder
 
 from waypost.ledger.errors import JournalUnavailable
-from waypost.ledger.kinds import read_head
-from waypost.ledger.records import Accepted, Attempt, Ended, Outcome, Planned
-from waypost.ledger.rows import read_ended
+from waypost.ledger.records import Accepted, Ended, Planned
 
 _decode_accepted = Decoder(Accepted).decode
-_decode_tags = Decoder(dict[str, str]).decode
-_decode_attempts = Decoder(tuple[Attempt, ...]).decode
-_decode_names = Decoder(tuple[str, ...]).decode
+_decode_ended = Decoder(Ended).decode
 
 
 class MemoryJournal:
@@ -42,7 +38,7 @@ class MemoryJournal:
         self.accept(_decode_accepted(text))
 
     def end_line(self, call: str, text: bytes) -> None:
-        self.end(_ended(text))
+        self.end(_decode_ended(text))
 
     def write_lines(self, accepted: Sequence[tuple[str, bytes]], ended: Sequence[tuple[str, bytes]]) -> None:
         for call, text in ended:
@@ -53,18 +49,3 @@ class MemoryJournal:
     def plan(self, entry: Planned) -> None:
         if all(known.id != entry.id for known in self.planned):
             self.planned.append(entry)
-
-
-def _ended(text: bytes) -> Ended:
-    """The entry that a line was made of; a price stays JSON."""
-    own, shared = read_ended(text)
-    head = read_head(shared).head
-    price, decision = (None if bytes(raw) == b"null" else raw for raw in (own.price, own.decision))
-    tags, outcome = _decode_tags(head.tags), Outcome(head.outcome)
-    return Ended(
-        own.id, own.started_ns, head.key, head.team, tags, head.task, head.route, head.revision, head.dialect,
-        head.provider, head.model, head.profile, outcome, head.error, head.status, head.stream,
-        own.input, own.cache_read, own.cache_write, own.output, own.reasoning, own.estimated, price, own.cost_nano,
-        own.first_byte_us, own.total_us, own.overhead_us, own.cache, decision, _decode_names(own.dropped),
-        _decode_attempts(own.attempts), own.charges, own.bodies,
-    )  # fmt: skip

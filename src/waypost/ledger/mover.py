@@ -16,11 +16,12 @@ from waypost.ledger.errors import LedgerError
 from waypost.ledger.journal import Journal
 from waypost.ledger.kinds import Kinds
 from waypost.ledger.moved import bring_to_disk, forget_dropped, moved_until, remember_moved, transaction
-from waypost.ledger.rows import ACCEPTED, read_batch, write_batch
-from waypost.ledger.segments import drop_segment, read_lines, segment_names
+from waypost.ledger.rows import read_batch, write_batch
+from waypost.ledger.segments import drop_segment, pieces, read_lines, segment_names
 from waypost.ledger.sqlite import open_ledger
+from waypost.telemetry.log import place_of
 
-AT_ONCE = 256  # ends: about a millisecond of work with the interpreter's lock
+AT_ONCE = 128 * 1024  # bytes of the journal: about a millisecond of work with the interpreter's lock
 PAUSE_S = 0.001  # after each of these, in which the event loop has the interpreter's lock for itself
 _LONGEST_BACKOFF_S = 10.0
 _BUSY_S = 1.0
@@ -126,22 +127,20 @@ class Mover:
         size = path.stat().st_size  # what comes in meanwhile is for the next pass: a busy journal has no end
         while offset < size and (text := read_lines(path, offset)):
             offset += len(text)
-            self._move_lines(ledger, name, text.split(b"\n"), offset)
+            self._move_lines(ledger, name, text, offset)
         self._offsets[name] = offset
 
-    def _move_lines(self, ledger: sqlite3.Connection, name: str, lines: list[bytes], end: int) -> None:
+    def _move_lines(self, ledger: sqlite3.Connection, name: str, lines: bytes, end: int) -> None:
         """One transaction. `end` is where in the segment these lines end."""
-        lines = [text for text in lines[:-1] if text[:4] != ACCEPTED]  # after the last line break is nothing
         rows = damaged = 0
-        if lines:
-            with transaction(ledger):
-                for start in range(0, len(lines), AT_ONCE):
-                    batch = read_batch(lines[start : start + AT_ONCE])
-                    write_batch(ledger, batch, self._kinds)
-                    rows += len(batch.ended)
-                    damaged += batch.damaged
-                    self._stopping.wait(PAUSE_S)
-                remember_moved(ledger, name, end)
+        with transaction(ledger):
+            for piece in pieces(lines, AT_ONCE):
+                batch = read_batch(piece)
+                write_batch(ledger, batch, self._kinds)
+                rows += len(batch.ended)
+                damaged += batch.damaged
+                self._stopping.wait(PAUSE_S)
+            remember_moved(ledger, name, end)
         self._offsets[name] = end
         self._rows += rows + damaged
         if damaged:
@@ -169,6 +168,6 @@ class Mover:
             try:
                 self.tick()
             except Exception as error:  # noqa: BLE001 - a bug met with one entry must not end the moving of all others
-                self.error = repr(error)
+                self.error = f"{type(error).__name__} at {place_of(error)}"
                 self._disconnect()
             pause_s = max(PAUSE_S, self._interval_s - (self._clock() - began))

@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 from msgspec.json import Encoder
 from msgspec.structs import astuple
 
+NULL = Raw(b"null")
 Charge = tuple[str, int, int]  # (budget, start of its window in Unix seconds, nano-dollars)
 
 
@@ -54,19 +55,14 @@ class Accepted(Struct, frozen=True, array_like=True, gc=False, tag="a"):
     reserved: tuple[Charge, ...] = ()
 
 
-class Ended(Struct, frozen=True, array_like=True, gc=False, tag="e"):
-    """All that is kept of a call. The members up to `dropped` are the columns of the table `calls`, in this order.
+class Kind(Struct, frozen=True, array_like=True, gc=False):
+    """What a call has in common with many others. The members are the columns of the table `kinds`, in this order.
 
-    `price` is the price that was applied: kind of token → nano-dollars per million tokens (int) or anything that JSON
-    can say. `decision` is the JSON of the routing decision. `charges` are what each budget is charged. `bodies` are
-    the request's and the answer's text, only where a route stores them.
+    `price` is the price that was applied, as JSON: kind of token → dollars per million tokens.
     """
 
-    id: str
-    started_ns: int
     key: str | None = None
     team: str | None = None
-    tags: Mapping[str, str] = {}
     task: str | None = None
     route: str | None = None
     revision: str = ""
@@ -78,23 +74,36 @@ class Ended(Struct, frozen=True, array_like=True, gc=False, tag="e"):
     error: str | None = None
     status: int | None = None
     stream: bool = False
+    estimated: bool = False
+    price: Raw = NULL
+    cache: str = "off"
+    dropped: tuple[str, ...] = ()
+
+
+class Ended(Struct, frozen=True, array_like=True, gc=False, tag="e"):
+    """All that is kept of a call: what it has for itself, and its kind last.
+
+    `decision` is the JSON of the routing decision. `charges` are what each budget is charged. `bodies` are the
+    request's and the answer's text, only where a route stores them.
+    """
+
+    id: str
+    started_ns: int
     input: int | None = None
     cache_read: int | None = None
     cache_write: int | None = None
     output: int | None = None
     reasoning: int | None = None
-    estimated: bool = False
-    price: Mapping[str, object] | Raw | None = None
     cost_nano: int | None = None
     first_byte_us: int | None = None
     total_us: int | None = None
     overhead_us: int | None = None
-    cache: str = "off"
-    decision: Raw | None = None
-    dropped: tuple[str, ...] = ()
+    tags: Mapping[str, str] = {}
+    decision: Raw = NULL
     attempts: tuple[Attempt, ...] = ()
     charges: tuple[Charge, ...] = ()
     bodies: tuple[str | None, str | None] | None = None
+    kind: Kind = Kind()
 
 
 class Planned(Struct, frozen=True, array_like=True, gc=False, tag="p"):

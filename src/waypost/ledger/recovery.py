@@ -47,7 +47,7 @@ def recover(folder: Path | str, ledger: sqlite3.Connection) -> Recovered:
                 calls += _move(ledger, batch, name, end, kinds)
             damaged[name] += batch.damaged
     with transaction(ledger):
-        cut_off = write_batch(ledger, read_batch(interrupted(entry) for entry in open_calls.values()))
+        cut_off = write_batch(ledger, read_batch(b"".join([interrupted(entry) for entry in open_calls.values()])))
     bring_to_disk(ledger, names[-1], moved_until(ledger, names[-1]))
     for name in names:
         drop_segment(folder / name, damaged=damaged[name] > 0)
@@ -62,7 +62,7 @@ def _batches(path: Path, moved: int) -> Iterator[tuple[Batch, int]]:
         if offset < moved < offset + len(text):
             text = text[: moved - offset]
         offset += len(text)
-        yield read_batch(text.split(b"\n")[:-1], recovering=True), offset
+        yield read_batch(text, recovering=True), offset
 
 
 def _move(ledger: sqlite3.Connection, batch: Batch, name: str, end: int, kinds: Kinds) -> int:

@@ -7,6 +7,7 @@ is never used twice: what a database remembers of a dropped segment can't be mis
 import fcntl
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -50,6 +51,15 @@ def read_lines(path: Path, offset: int, at_least: int = _CHUNK) -> bytes:
                 return read[:end]
             wanted = len(read)  # one entry larger than a chunk: doubling keeps the copying linear
         return b""
+
+
+def pieces(lines: bytes, about: int) -> Iterator[bytes]:
+    """Whole lines, in pieces of about so many bytes."""
+    start = 0
+    while start < len(lines):
+        end = lines.find(b"\n", start + about) + 1 or len(lines)
+        yield lines[start:end]
+        start = end
 
 
 def drop_segment(path: Path, *, damaged: bool) -> None:

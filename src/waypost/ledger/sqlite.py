@@ -83,6 +83,8 @@ def _writer(path: Path, busy_s: float) -> sqlite3.Connection:
         ledger.execute(f"PRAGMA page_size = {_PAGE_BYTES}").close()
         ledger.execute("PRAGMA journal_mode = WAL").close()
         ledger.execute("PRAGMA synchronous = NORMAL").close()
+        # What a statement may have to undo stays in memory: a file for it costs more than the rows, and needs a place.
+        ledger.execute("PRAGMA temp_store = MEMORY").close()
         ledger.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}").close()
         _migrate(ledger, path)
     except BaseException:

@@ -16,7 +16,7 @@ from waypost.config.model import Strategy
 from waypost.conversation.faults import ErrorKind, Refused
 from waypost.governance.money import nanodollars
 from waypost.governance.policy import ALLOW_ALL, Author, Denial, constrained, denial
-from waypost.governance.pricing import MILLION, upper_bound
+from waypost.governance.pricing import units_bound, upper_bound
 from waypost.routing.candidates import Candidate, Plan, grouped
 from waypost.routing.chance import uniform
 from waypost.routing.facts import Facts
@@ -85,8 +85,7 @@ def bounds_of(plan: Plan, facts: Facts) -> tuple[int | None, ...]:
     bounds: list[int | None] = []
     for candidate in plan.candidates:
         if (units := candidate.units) is not None:
-            total = facts.input_bound * units[0] + facts.output_bound * units[1]
-            bounds.append(-(-total // MILLION) + units[2])
+            bounds.append(units_bound(units, facts.input_bound, facts.output_bound))
             continue
         price = None if candidate.prices is None else candidate.prices.at(facts.at_s)
         bounds.append(None if price is None else upper_bound(price, facts.input_bound, facts.output_bound))

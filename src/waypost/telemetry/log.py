@@ -1,6 +1,7 @@
 """The log: one line an event on standard error, JSON or plain. What is logged are names, kinds and numbers."""
 
 import sys
+import traceback
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -25,6 +26,12 @@ class Log:
             print(line, file=self._stream, flush=True)
         except (OSError, ValueError):
             return  # a log that can't be written is no reason to fail a call
+
+
+def place_of(error: BaseException) -> str:
+    """Where it happened, innermost first, as file:line:function and without values, which may be secrets."""
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    return " < ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}:{frame.name}" for frame in frames)
 
 
 def one_line(text: str) -> str:

@@ -86,7 +86,7 @@ class Tally:
     def note(self, ended: Ended) -> None:
         self._noted.append(ended)
         if len(self._noted) >= AT_ONCE:
-            self.add_up()
+            self._add_noted()
 
     def series(self, route: str | None, provider: str, model: str) -> CallSeries:
         """That of the calls that went well, for who makes many of the same kind."""
@@ -97,12 +97,16 @@ class Tally:
         """Brings the counts up to date."""
         for series in self._calls.values():
             series.add_up()
+        self._add_noted()
+
+    def _add_noted(self) -> None:
         noted, self._noted = self._noted, []
         for ended in noted:
             self._add(ended)
 
     def _add(self, ended: Ended) -> None:
-        labels = (ended.route or "", ended.provider or "", ended.model or "", ended.outcome, ended.error or "")
+        kind = ended.kind
+        labels = (kind.route or "", kind.provider or "", kind.model or "", kind.outcome, kind.error or "")
         series = self._calls.get(labels)
         if series is None:
             series = self._new_series(labels)
@@ -123,7 +127,7 @@ class Tally:
         series.duration_us += total_us
         series.overheads[bisect_left(OVERHEAD_BUCKETS_US, overhead_us)] += 1
         series.overhead_us += overhead_us
-        if ended.outcome is not Outcome.OK or len(ended.attempts) > 1:
+        if kind.outcome is not Outcome.OK or len(ended.attempts) > 1:
             for attempt in ended.attempts:
                 if attempt.error is not None:
                     self._note_failure(attempt)
