@@ -73,36 +73,43 @@ class Batch(Struct):
 def read_batch(text: bytes, recovering: bool = False) -> Batch:
     """From whole lines."""
     decoder = _RECOVERING if recovering else _MOVING
-    damaged = 0
     try:
         if not text.isascii():
             text.decode()  # what stays JSON is not looked at
-        entries = decoder.decode_lines(text)
-        for kind in {bytes(entry.kind) for entry in entries if type(entry) is Own}:
+        batch = _batch(decoder.decode_lines(text))
+        for kind in set(batch.kinds):
             read_kind(kind)
     except (DecodeError, UnicodeDecodeError):
-        entries, damaged = [], 0
-        for each in text.split(b"\n")[:-1]:
-            try:
-                entries.append(_read_line(decoder, each))
-            except (DecodeError, UnicodeDecodeError):
-                damaged += 1
+        return _read_each(decoder, text.split(b"\n")[:-1])
+    return batch
+
+
+def _read_each(decoder: Decoder[Entry], lines: Sequence[bytes]) -> Batch:
+    """The slow way, for lines of which some are damaged."""
+    entries = []
+    damaged = 0
+    for text in lines:
+        try:
+            text.decode()
+            entry = decoder.decode(text)
+            if type(entry) is Own:
+                read_kind(entry.kind)
+            entries.append(entry)
+        except (DecodeError, UnicodeDecodeError):
+            damaged += 1
+    batch = _batch(entries)
+    batch.damaged = damaged
+    return batch
+
+
+def _batch(entries: Sequence[Entry]) -> Batch:
     ended = [entry for entry in entries if type(entry) is Own]
     return Batch(
         ended,
         [bytes(own.kind) for own in ended],
         [entry for entry in entries if type(entry) is Planned],
         [entry for entry in entries if type(entry) is Accepted],
-        damaged,
     )
-
-
-def _read_line(decoder: Decoder[Entry], text: bytes) -> Entry:
-    text.decode()
-    entry = decoder.decode(text)
-    if type(entry) is Own:
-        read_kind(entry.kind)
-    return entry
 
 
 def write_batch(ledger: sqlite3.Connection, batch: Batch, kinds: Kinds | None = None) -> int:
