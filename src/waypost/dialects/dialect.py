@@ -115,17 +115,32 @@ class Writer(Protocol):
         ...
 
 
+class Door(Struct, frozen=True):
+    """A path that is served, `{model}` in it standing for a name. `stream` None: the body says whether to stream."""
+
+    path: str
+    stream: bool | None = None
+
+
 class Dialect(Struct, frozen=True, kw_only=True):
     """`glance` and `read_request` raise Refused(BAD_REQUEST) that names the field; `read_reply` raises UpstreamFault.
 
     `writer(request_model, include_usage)`: the model name to show when the provider tells none, and whether the caller
     asked for usage in its stream. `read_fault(status, headers, body)`: header names are lower-case.
-    `stream_type` is the content type of a stream; `path` is appended to a provider's base URL. `ends_without_mark`: a
+    `doors` are the paths at which callers speak it, `path` what is appended to a provider's base URL; in both `{model}`
+    is where the name goes if the path holds it. `stream_path` and `stream_query`: for streams, where these differ.
+    Where the path says which model and whether to stream, `glance` and `read_request` leave both at "" and False, and
+    `edit` has no name to change. `for_query`: the form of this dialect that a caller's query asks for, where that
+    decides how a stream looks; of the same name. `stream_type` is the content type of a stream. `ends_without_mark`: a
     stream that closes after its stop reasons is whole even if the end mark did not come (many OpenAI-like servers).
     """
 
     name: str
+    doors: tuple[Door, ...]
     path: str
+    stream_path: str | None = None
+    stream_query: str = ""
+    for_query: "Callable[[str], Dialect] | None" = None
     stream_type: str
     ends_without_mark: bool = False
     framing: Callable[[], Framing]

@@ -8,12 +8,13 @@ from waypost.dialects.anthropic.request_out import write_request
 from waypost.dialects.anthropic.stream import StreamReader, StreamWatcher
 from waypost.dialects.anthropic.stream_out import StreamWriter
 from waypost.dialects.anthropic.words import NAME
-from waypost.dialects.dialect import Dialect
+from waypost.dialects.dialect import Dialect, Door
 from waypost.dialects.json_edit import rename_model
 from waypost.wire.sse import SseFraming
 
 DIALECT = Dialect(
     name=NAME,
+    doors=(Door("/v1/messages"),),
     path="/v1/messages",
     stream_type="text/event-stream",
     framing=SseFraming,

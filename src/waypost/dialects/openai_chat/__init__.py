@@ -1,6 +1,6 @@
 """OpenAI's Chat Completions protocol, as OpenAI and its many followers speak it."""
 
-from waypost.dialects.dialect import Dialect
+from waypost.dialects.dialect import Dialect, Door
 from waypost.dialects.json_edit import rename_model
 from waypost.dialects.openai_chat.edit import edit, glance
 from waypost.dialects.openai_chat.faults import read_fault, write_fault
@@ -14,6 +14,7 @@ from waypost.wire.sse import SseFraming
 
 DIALECT = Dialect(
     name=NAME,
+    doors=(Door("/v1/chat/completions"),),
     path="/chat/completions",
     stream_type="text/event-stream",
     ends_without_mark=True,
