@@ -2,22 +2,28 @@
 
 import json
 import os
+from base64 import b64decode
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from waypost.dialects import anthropic, openai_chat
 from waypost.dialects.dialect import Dialect
+from waypost.dialects.registry import DIALECTS as SPOKEN
 
 HERE = Path(__file__).parent
 SHARED = Path(os.environ.get("WAYPOST_SHARED") or HERE.parents[2] / "shared") / "corpus"
 
 # One line a protocol: what a file of exchanges is read with.
-DIALECTS: dict[str, Dialect] = {
-    "openai-chat": openai_chat.DIALECT,
-    "anthropic-messages": anthropic.DIALECT,
+NAMES = {
+    "openai-chat": "openai_chat",
+    "openai-responses": "openai_responses",
+    "anthropic-messages": "anthropic",
+    "gemini": "gemini",
+    "cohere-v2": "cohere",
+    "bedrock-converse": "bedrock",
 }
+DIALECTS: dict[str, Dialect] = {protocol: SPOKEN[name] for protocol, name in NAMES.items() if name in SPOKEN}
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,12 @@ class Record:
     headers: dict[str, str]
     body: bytes
     expect: dict[str, Any]
+    primary: str = ""
+
+    @property
+    def content_type(self) -> str:
+        told = self.headers.get("content-type")
+        return told or (self.dialect.stream_type if self.stream else "application/json")
 
     @property
     def dialect(self) -> Dialect:
@@ -53,9 +65,10 @@ def _read(path: Path) -> list[Record]:
                 told["stream"],
                 told["request"]["body"],
                 response["status"],
-                response["headers"],
-                response["body"].encode(),
+                {name.lower(): value for name, value in response["headers"].items()},
+                b64decode(response["body"]) if response.get("body_encoding") == "base64" else response["body"].encode(),
                 told["expect"],
+                told.get("primary") or "",
             )
         )
     return records
