@@ -192,8 +192,8 @@ def may_hold(body: bytes, name: str) -> bool:
 
 
 def _has_spelling_escape(body: bytes) -> bool:
-    """Whether an escape spells a character that names are of: a-z and "_"."""
-    return b"\\u00" in body and (b"\\u006" in body or b"\\u007" in body or b"\\u005" in body)
+    """Whether an escape spells a character that names are of: letters and "_"."""
+    return b"\\u00" in body and (b"\\u006" in body or b"\\u007" in body or b"\\u005" in body or b"\\u004" in body)
 
 
 def replace_value(body: bytes, name: str, old: bytes, new: bytes) -> bytes:
@@ -222,7 +222,7 @@ def rename_model(body: bytes, old: bytes, new: bytes) -> bytes:
 def edit_members(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
     """Sets each member of `changes` to the JSON given, adds it at the front if absent, removes it where None.
 
-    Names are of a-z and "_" only, as those of all parameters are.
+    Names are of letters and "_" only, as those of all parameters are.
 
     Refused(BAD_REQUEST) if a member to change is there twice. Returns `body` itself if nothing had to change.
     """
