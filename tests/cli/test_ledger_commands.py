@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,7 +17,7 @@ from ledger.entries import ATTEMPT, START_NS, ended
 from waypost.cli import budgets, calls, main
 from waypost.cli.table import Table
 from waypost.config.model import Address, Budget, Config, Window
-from waypost.ledger.records import Ended, Outcome, line
+from waypost.ledger.records import NULL, Ended, Outcome, line
 from waypost.ledger.rows import charge, read_batch, write_batch
 from waypost.ledger.sqlite import open_ledger
 
@@ -276,3 +277,29 @@ def test_attempts_are_counted(ledger: sqlite3.Connection, capsys: pytest.Capture
     write(ledger, ended("c4", attempts=(ATTEMPT, ATTEMPT, ATTEMPT)))
     assert main(["calls", "--limit", "1"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split("\t")[7] == "3"
+
+
+@pytest.mark.parametrize(
+    ("named", "said"), [("c", "the start of more than one call"), ("c9", "not in the ledger"), ("", "more than one")]
+)
+def test_a_name_of_no_one_call_explains_nothing(
+    ledger: sqlite3.Connection, capsys: pytest.CaptureFixture[str], named: str, said: str
+) -> None:
+    assert main(["explain", named]) == 1
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"outcome": Outcome.INTERRUPTED}, "was interrupted"),
+        ({"outcome": Outcome.REFUSED, "error": "bad_request"}, "was not routed: it ended as refused (bad_request)"),
+    ],
+)
+def test_a_call_without_a_decision_says_why(
+    ledger: sqlite3.Connection, capsys: pytest.CaptureFixture[str], members: dict[str, Any], said: str
+) -> None:
+    write(ledger, ended("d1", decision=NULL, **members))
+    assert main(["explain", "d1"]) == 0
+    assert said in capsys.readouterr().out
+    assert main(["explain", "d1", "--verify"]) == 1

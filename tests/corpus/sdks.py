@@ -5,11 +5,13 @@ The functions know their SDK and nothing of what was recorded, so that what is c
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 PROMPT = "Say it again."
+AT_ONCE = 8  # calls under way
 
 
 @dataclass
@@ -92,7 +94,7 @@ async def ask_openai_chat(client: Any, model: str, stream: bool) -> Heard:
     else:
         request["stream_options"] = {"include_usage": True}
         async for chunk in await client.chat.completions.create(**request, stream=True):
-            for choice in chunk.choices[:1]:
+            for choice in (each for each in chunk.choices if each.index == 0):
                 heard.text += text_of(choice.delta.content)
                 heard.reasoning += thought_of(choice.delta)
                 heard.stop = CHAT_STOPS.get(choice.finish_reason, choice.finish_reason) or heard.stop
@@ -338,7 +340,8 @@ ASK: dict[str, Ask] = {
 }
 
 
-def clients(base: str) -> dict[str, Any]:
+@asynccontextmanager
+async def clients(base: str) -> AsyncIterator[dict[str, Any]]:
     """One client a dialect, pointed at a gateway that asks for no keys; none of them retries."""
     import boto3
     from anthropic import AsyncAnthropic
@@ -347,20 +350,29 @@ def clients(base: str) -> dict[str, Any]:
     from google import genai
     from openai import AsyncOpenAI
 
-    openai = AsyncOpenAI(base_url=f"{base}/v1", api_key="none", max_retries=0)
-    bedrock = boto3.client(
-        "bedrock-runtime",
-        endpoint_url=base,
-        region_name="us-east-1",
-        aws_access_key_id="none",
-        aws_secret_access_key="none",
-        config=Config(retries={"total_max_attempts": 1}),
-    )
-    return {
-        "openai_chat": openai,
-        "openai_responses": openai,
-        "anthropic": AsyncAnthropic(base_url=base, api_key="none", max_retries=0),
-        "gemini": genai.Client(api_key="none", http_options={"base_url": base}),
-        "cohere": AsyncClientV2(base_url=base, api_key="none"),
-        "bedrock": bedrock,
-    }
+    async with AsyncExitStack() as stack:
+        openai = AsyncOpenAI(base_url=f"{base}/v1", api_key="none", max_retries=0)
+        anthropic = AsyncAnthropic(base_url=base, api_key="none", max_retries=0)
+        cohere = AsyncClientV2(base_url=base, api_key="none")
+        for each in (openai, anthropic, cohere):
+            await stack.enter_async_context(each)
+        gemini = genai.Client(api_key="none", http_options={"base_url": base})
+        stack.push_async_callback(gemini.aio.aclose)
+        stack.callback(gemini.close)
+        bedrock = boto3.client(
+            "bedrock-runtime",
+            endpoint_url=base,
+            region_name="us-east-1",
+            aws_access_key_id="none",
+            aws_secret_access_key="none",
+            config=Config(retries={"total_max_attempts": 1}, max_pool_connections=AT_ONCE),
+        )
+        stack.callback(bedrock.close)
+        yield {
+            "openai_chat": openai,
+            "openai_responses": openai,
+            "anthropic": anthropic,
+            "gemini": gemini,
+            "cohere": cohere,
+            "bedrock": bedrock,
+        }

@@ -9,7 +9,8 @@ import msgspec
 
 from waypost.cli.ledger_reading import FAILED, configured, reported
 from waypost.cli.ledger_reading import reading as read_ledger
-from waypost.ledger.questions import get_call, get_decision, get_plan
+from waypost.ledger.questions import calls_starting, get_call, get_decision, get_plan
+from waypost.ledger.records import Outcome
 from waypost.routing.explain import Verified, explain_text, verify
 
 NAME = "explain"
@@ -31,14 +32,16 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _tell(ledger: sqlite3.Connection, arguments: argparse.Namespace) -> int:
-    row = get_call(ledger, arguments.call)
+    found = calls_starting(ledger, arguments.call)
+    row = get_call(ledger, found[0]) if len(found) == 1 or arguments.call in found else None
     if row is None:
-        print(f"waypost explain: no call {arguments.call!r} in the ledger (rows come within 0.3 s)", file=sys.stderr)
+        why = "is the start of more than one call" if found else "is not in the ledger (rows come within 0.3 s)"
+        print(f"waypost explain: {arguments.call!r} {why}", file=sys.stderr)
         return FAILED
     decision = get_decision(ledger, str(row["id"]))
     if decision is None:
-        print(f"Call {row['id']} was never routed: it ended as {row['outcome']} ({row['error']}).")
-        return 0
+        print(_undecided(row))
+        return FAILED if arguments.verify else 0
     plan = get_plan(ledger, str(msgspec.json.decode(decision)["plan"]))
     if plan is None:
         print(f"waypost explain: the plan of call {row['id']} is not in the ledger", file=sys.stderr)
@@ -51,6 +54,12 @@ def _tell(ledger: sqlite3.Connection, arguments: argparse.Namespace) -> int:
         if verified is not None:
             print(_verdict(verified))
     return 0 if verified is None or verified.ok else FAILED
+
+
+def _undecided(row: dict[str, object]) -> str:
+    if row["outcome"] == Outcome.INTERRUPTED:
+        return f"Call {row['id']} was interrupted: the process died during the call, and with it what it had decided."
+    return f"Call {row['id']} was not routed: it ended as {row['outcome']} ({row['error']})."
 
 
 def _verdict(verified: Verified) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -45,8 +46,14 @@ def run(arguments: argparse.Namespace) -> int:
             print(problem, file=sys.stderr)
         return USAGE
     except (WaypostError, OSError, ValueError, sqlite3.Error) as error:
-        print(f"waypost: {error}", file=sys.stderr)
+        print(f"waypost: {error}{_remedy(error)}", file=sys.stderr)
         return FAILED
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return ". Stop what listens there, or set server.listen and server.admin in waypost.yaml to free addresses."
+    return ""
 
 
 async def _serve(arguments: argparse.Namespace) -> int:

@@ -1,5 +1,7 @@
 """The last step: whatever happened, the reservation is settled, the row is written, the counts are told."""
 
+from contextlib import suppress
+
 from msgspec import Raw
 
 from waypost.conversation.reply import Usage
@@ -7,6 +9,7 @@ from waypost.dialects.dialect import Edits
 from waypost.gateway.call import Call
 from waypost.gateway.gateway import Gateway
 from waypost.gateway.settlement import settle
+from waypost.ledger.errors import JournalUnavailable
 from waypost.ledger.records import NULL, Ended, Kind, Outcome
 from waypost.routing.decision import encode_decision
 
@@ -19,6 +22,9 @@ def record(gateway: Gateway, call: Call) -> None:
         return
     if not call.settled:
         settle(gateway, call)
+    if call.course is not None and call.course.plan.id not in gateway.planned:
+        with suppress(JournalUnavailable):  # then the row waits too, and comes without its plan
+            gateway.write_plan(call.course.plan)
     ended = row(gateway, call)
     gateway.journal.end(ended)
     gateway.tally.note(ended)

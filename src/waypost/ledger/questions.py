@@ -131,6 +131,12 @@ def get_call(ledger: sqlite3.Connection, call: str) -> Json | None:
     return told[0] if told else None
 
 
+def calls_starting(ledger: sqlite3.Connection, start: str) -> list[str]:
+    """Ids that begin with `start`, at most two: enough to know whether it names one call."""
+    statement = "SELECT id FROM entries WHERE id >= ? AND id < ? LIMIT 2"
+    return [str(found) for (found,) in ledger.execute(statement, (start, start + "\x7f"))]
+
+
 def get_decision(ledger: sqlite3.Connection, call: str) -> bytes | None:
     """The JSON of a call's routing decision; None for an unknown call and one that was decided nowhere."""
     row = ledger.execute("SELECT decision FROM calls WHERE id = ?", (call,)).fetchone()
