@@ -133,10 +133,10 @@ def unique_members(*names: str) -> UniqueMembers:
     return UniqueMembers(frozenset(names), re.compile(rb'"(' + "|".join(names).encode() + rb')"[ \t\n\r]*:'))
 
 
-def check_unique(body: bytes, unique: UniqueMembers, messages: Raw) -> Collection[str]:
+def check_unique(body: bytes, unique: UniqueMembers, messages: Raw, called: bytes = b'"messages"') -> Collection[str]:
     """Refuses a body in which one of `unique` is a top-level member more than once. Gives those that may be there.
 
-    `messages` is the value of its member of that name, empty if there is none.
+    `messages` is the value of the member that holds the conversation, empty if there is none; `called` is its name.
     """
     try:
         there = _decode_members(body) if len(body) <= _MOST_REPRINTED else None
@@ -144,13 +144,13 @@ def check_unique(body: bytes, unique: UniqueMembers, messages: Raw) -> Collectio
         there = None
     # Printed without space and each name once, it is shorter if it had any of these: then there is a doubt.
     if there is None or len(_encode(there)) != len(body):
-        _search_twice(body, unique, messages)
+        _search_twice(body, unique, messages, called)
     return unique.names if there is None else there
 
 
-def _search_twice(body: bytes, unique: UniqueMembers, messages: Raw) -> None:
+def _search_twice(body: bytes, unique: UniqueMembers, messages: Raw, called: bytes) -> None:
     """The names are searched without the messages if these are long; the whole is only walked if that finds a doubt."""
-    rest = without(body, bytes(messages), b'"messages"') if messages and len(body) > _LARGE else body
+    rest = without(body, bytes(messages), called) if messages and len(body) > _LARGE else body
     found = unique.spelt.findall(rest)
     if len(found) == len(set(found)) and not _has_spelling_escape(rest):
         return
