@@ -85,15 +85,18 @@ def build_gateway(
 
 
 def build_keyring(config: Config, environ: Mapping[str, str]) -> Keyring:
-    return Keyring(
+    """Of keys that are given by their hash nothing else is known; with the others a signature can be verified."""
+    secrets = {key.name: resolve(key.key, environ) for key in config.keys if key.key is not None}
+    callers = (
         (
-            key.digest or digest_of(resolve(key.key, environ) if key.key is not None else ""),
+            key.digest or digest_of(secrets[key.name]),
             Caller(
                 name=key.name, team=key.team, tags=key.tags, scopes=key.scopes, routes=key.routes, policy=key.policy
             ),
         )
         for key in config.keys
     )
+    return Keyring(callers, secrets)
 
 
 def build_lines(config: Config, environ: Mapping[str, str]) -> dict[str, Line]:

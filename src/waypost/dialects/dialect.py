@@ -133,6 +133,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     `edit` has no name to change. `for_query`: the form of this dialect that a caller's query asks for, where that
     decides how a stream looks; of the same name. `stream_type` is the content type of a stream. `ends_without_mark`: a
     stream that closes after its stop reasons is whole even if the end mark did not come (many OpenAI-like servers).
+    `fault_headers`: what an error says in headers, where SDKs look for it there.
     """
 
     name: str
@@ -157,3 +158,4 @@ class Dialect(Struct, frozen=True, kw_only=True):
     writer: Callable[[str, bool], Writer]
     read_fault: Callable[[int, Mapping[str, str], bytes], Fault]
     write_fault: Callable[[CallerError], bytes]
+    fault_headers: Callable[[CallerError], tuple[tuple[str, str], ...]] | None = None

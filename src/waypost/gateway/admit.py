@@ -7,7 +7,7 @@ import msgspec
 from waypost.conversation.faults import ErrorKind, Refused
 from waypost.conversation.options import CallOptions
 from waypost.dialects.dialect import Glance
-from waypost.gateway.call import NO_OPTIONS, Call
+from waypost.gateway.call import NO_OPTIONS, Address, Call
 from waypost.gateway.gateway import Gateway
 
 MOST_TAGS = 32
@@ -21,13 +21,15 @@ def admit(gateway: Gateway, call: Call, glance: Glance | None = None) -> Glance:
     """`glance`: the body's, if known. Raises Refused: UNAUTHORIZED for a stranger, BAD_REQUEST for what is no call."""
     headers = call.exchange.headers
     try:
-        caller = call.caller = gateway.keyring.identify(headers)
+        caller = call.caller = gateway.keyring.identify(call.exchange, call.started_ns / 1e9)
     except Refused:
         call.unrecorded = True
         gateway.tally.unauthorized += 1
         raise
     if glance is None:
         glance = call.dialect.glance(call.exchange.body)
+        if call.address is not None:
+            glance = addressed(glance, call.address)
     if glance.combination_id is not None:
         raise Refused(ErrorKind.BAD_REQUEST, "metadata.combination_id is not served by this release; leave it out.")
     if glance.task is not None and len(glance.task) > LONGEST_LABEL:
@@ -40,6 +42,13 @@ def admit(gateway: Gateway, call: Call, glance: Glance | None = None) -> Glance:
         call.options = options
     call.tags = tags_of(caller.tags, options)
     return glance
+
+
+def addressed(glance: Glance, address: Address) -> Glance:
+    """The glance with what the path says in place of what the body does not."""
+    model = glance.model if address.model is None else address.model
+    stream = glance.stream if address.stream is None else address.stream
+    return msgspec.structs.replace(glance, model=model, stream=stream)
 
 
 def any_options(headers: Mapping[str, str]) -> bool:

@@ -1,8 +1,9 @@
 """What a caller gets beside the body: the `x-waypost-*` headers, a provider's own headers, typed errors."""
 
 from waypost.conversation.faults import CallerError
+from waypost.dialects.dialect import Dialect
 from waypost.gateway.call import Call
-from waypost.gateway.headers import names_of, showable
+from waypost.gateway.headers import Headers, names_of, showable
 from waypost.governance.money import dollars
 
 
@@ -26,6 +27,11 @@ def answer_headers(call: Call, now: float) -> list[tuple[str, str]]:
 def cost_header(call: Call) -> tuple[str, str]:
     """Unknown is unknown: an empty value, never 0."""
     return ("x-waypost-cost-usd", "" if call.cost is None else dollars(call.cost))
+
+
+def fault_headers(dialect: Dialect, error: CallerError) -> Headers:
+    """Headers in which this protocol tells its errors, beside the body."""
+    return () if dialect.fault_headers is None else dialect.fault_headers(error)
 
 
 def error_headers(call: Call, error: CallerError, now: float) -> list[tuple[str, str]]:

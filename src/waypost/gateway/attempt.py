@@ -10,14 +10,15 @@ from itertools import chain
 from msgspec import Struct
 
 from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind, Refused, UpstreamFault
-from waypost.gateway.answer import error_headers
+from waypost.dialects.dialect import Dialect
+from waypost.gateway.answer import error_headers, fault_headers
 from waypost.gateway.call import Call, Course
 from waypost.gateway.gateway import Gateway, Lane
 from waypost.gateway.headers import passed_headers
 from waypost.gateway.interfaces import Incoming
 from waypost.gateway.passage import Passage, Relay, Translation
 from waypost.gateway.streaming import stream_answer, without_secrets
-from waypost.gateway.whole import answer_whole, request_for
+from waypost.gateway.whole import answer_whole, request_for, speak_alike
 from waypost.ledger.records import Attempt, Outcome
 from waypost.routing.faults import consequence, worth_trying_after_overflow
 from waypost.upstream.pool import DeadlinePassed
@@ -107,9 +108,8 @@ async def attempt(gateway: Gateway, call: Call, course: Course, lane: Lane, sent
             if status != 200:
                 await read_refusal(call, lane, incoming)
             elif course.glance.stream:
-                framing = lane.dialect.framing()
-                through = passage(call, course, lane)
-                await stream_answer(call, incoming, framing, through, course.timeouts, started, clock)
+                spoken, through = passage(call, course, lane)
+                await stream_answer(call, incoming, spoken, through, course.timeouts, started, clock)
             else:
                 await answer_whole(gateway, call, course, lane, incoming)
         finally:
@@ -130,11 +130,16 @@ async def attempt(gateway: Gateway, call: Call, course: Course, lane: Lane, sent
         note(gateway, call, lane, outcome, fault, status, started, first_byte_at)
 
 
-def passage(call: Call, course: Course, lane: Lane) -> Passage:
+def passage(call: Call, course: Course, lane: Lane) -> tuple[Dialect, Passage]:
+    """What the provider's stream is spoken in, and how it gets to the caller.
+
+    A relayed call took the caller's own query along, so its stream is of the form that the caller asked for.
+    """
     asked = course.glance.asked_usage
-    if lane.dialect is call.dialect:
-        return Relay(call.dialect, hide_usage=not asked)
-    return Translation(lane.dialect, call.dialect, lane.candidate.model, asked, call.started_ns // 1_000_000_000)
+    if speak_alike(lane.dialect, call.dialect):
+        return call.dialect, Relay(call.dialect, hide_usage=not asked)
+    created = call.started_ns // 1_000_000_000
+    return lane.dialect, Translation(lane.dialect, call.dialect, lane.candidate.model, asked, created)
 
 
 async def read_refusal(call: Call, lane: Lane, incoming: Incoming) -> None:
@@ -234,8 +239,9 @@ def pass_on(gateway: Gateway, call: Call, lane: Lane, failure: UpstreamFault) ->
     call.outcome, call.error, call.status = Outcome.FAILED, error.kind, status
     headers = error_headers(call, error, gateway.clock.now())
     headers.append(("content-type", "application/json"))
-    if isinstance(failure, ProviderRefusal) and lane.dialect is call.dialect and failure.body:
+    if isinstance(failure, ProviderRefusal) and speak_alike(lane.dialect, call.dialect) and failure.body:
         headers.extend(passed_headers(failure.headers))
         call.exchange.respond(status, headers, failure.body)
     else:
+        headers.extend(fault_headers(call.dialect, error))
         call.exchange.respond(status, headers, call.dialect.write_fault(error))

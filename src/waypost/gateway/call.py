@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 NO_OPTIONS = CallOptions()
 
 
+class Address(Struct, frozen=True):
+    """What the path of a call says, in the protocols that say there which model is meant and whether to stream."""
+
+    model: str | None
+    stream: bool | None
+
+
 class Clamp(Struct, frozen=True):
     """Safe upper bounds in tokens. `max_output`: what the request is changed to ask for at most (per choice)."""
 
@@ -65,7 +72,8 @@ class Course(Struct, frozen=True):
 class Call(Struct):
     """Times are seconds of the loop's clock unless the name says otherwise; money is nano-dollars.
 
-    `counting` marks a token count: it walks like a call, costs nothing and has no stream.
+    `counting` marks a token count: it walks like a call, costs nothing and has no stream. `address` goes before what
+    the body says.
     """
 
     exchange: Exchange
@@ -73,6 +81,7 @@ class Call(Struct):
     id: str
     started_ns: int
     counting: bool = False
+    address: Address | None = None
     # admit
     caller: Caller = ANYONE
     options: CallOptions = NO_OPTIONS

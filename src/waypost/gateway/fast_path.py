@@ -30,6 +30,7 @@ from waypost.gateway.whole import translated
 from waypost.governance.allowances import Denied, Reservation, reserve_all
 from waypost.governance.money import dollars
 from waypost.governance.pricing import cost, units_bound
+from waypost.governance.signed_request import is_signed
 from waypost.ledger.errors import JournalUnavailable
 from waypost.routing.decision import decide
 from waypost.routing.facts import Facts
@@ -167,11 +168,11 @@ class FastPath:
 
 
 def meet(gateway: Gateway, exchange: DirectExchange) -> Sender | None:
-    """None for a stranger, and for options that are headers."""
-    if any_options(exchange.headers):
+    """None for a stranger, for options that are headers, and for a signature: it holds for one body only."""
+    if any_options(exchange.headers) or is_signed(exchange.headers):
         return None
     try:
-        caller = gateway.keyring.identify(exchange.headers)
+        caller = gateway.keyring.identify(exchange, gateway.clock.wall_ns() / 1e9)
     except Refused:
         return None
     sender = Sender(gateway, caller)

@@ -1,14 +1,24 @@
-"""Who calls: from a presented key to the caller it names. Holds digests only, never a key."""
+"""Who calls: from a presented key, or a signature made with one, to the caller it names.
+
+Holds digests, and of keys only those that may sign: the ones that the configuration refers to by `key`.
+"""
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 from msgspec import Struct
 
 from waypost.config.model import Policy
 from waypost.config.urls import is_loopback
 from waypost.conversation.faults import ErrorKind, Refused
+from waypost.governance.signed_request import is_signed, read_signed, verify
+from waypost.wire.exchange import Exchange
+
+KEY_HEADERS = ("x-api-key", "x-goog-api-key")
+KEY_PARAMETER = "key"
+# What says in a query who calls, in the protocols that have it there. It is for us, and never for a provider.
+SECRET_PARAMETERS = frozenset({KEY_PARAMETER, "access_token", "oauth_token"})
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -30,24 +40,48 @@ def digest(key: str) -> str:
     return sha256(key.encode()).hexdigest()
 
 
-def presented_key(headers: Mapping[str, str]) -> str | None:
-    """The key in the style of any of the served protocols: `Authorization: Bearer` or `x-api-key`."""
+def presented_key(headers: Mapping[str, str], query: str = "") -> str | None:
+    """The key in the style of any of the served protocols: `Authorization: Bearer`, a header of its own, `?key=`."""
     authorization = headers.get("authorization")
     if authorization is not None and authorization[:7].lower() == "bearer ":
         return authorization[7:].strip()
-    return headers.get("x-api-key")
+    for name in KEY_HEADERS:
+        if name in headers:
+            return headers[name]
+    return _in_query(query) if query else None
+
+
+def _in_query(query: str) -> str | None:
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if unquote_plus(name) == KEY_PARAMETER:
+            return unquote_plus(value)
+    return None
+
+
+def without_keys(query: str) -> str:
+    """A caller's query as a provider may see it."""
+    if not query:
+        return query
+    return "&".join(part for part in query.split("&") if unquote_plus(part.partition("=")[0]) not in SECRET_PARAMETERS)
 
 
 class Keyring:
-    """The callers by the digest of their key. Empty: everyone is `ANYONE`."""
+    """The callers by the digest of their key. Empty: everyone is `ANYONE`.
 
-    __slots__ = ("_callers",)
+    `secrets`: the keys that can verify a signature, by their names.
+    """
 
-    def __init__(self, callers: Iterable[tuple[str, Caller]]) -> None:
+    __slots__ = ("_callers", "_names", "_secrets")
+
+    def __init__(self, callers: Iterable[tuple[str, Caller]], secrets: Mapping[str, str] | None = None) -> None:
         self._callers = dict(callers)
+        self._names = {caller.name: caller for caller in self._callers.values()}
+        self._secrets = dict(secrets or {})
 
-    def identify(self, headers: Mapping[str, str]) -> Caller:
-        """Raises Refused(UNAUTHORIZED)."""
+    def identify(self, exchange: Exchange, now_s: float) -> Caller:
+        """`now_s`: seconds since 1970. Raises Refused(UNAUTHORIZED)."""
+        headers = exchange.headers
         if not self._callers:
             if "origin" in headers and not is_loopback(urlsplit(headers["origin"]).hostname or ""):
                 raise Refused(
@@ -56,10 +90,35 @@ class Keyring:
                 )
             return ANYONE
         told = headers.get("authorization")
-        key = told[7:] if told is not None and told.startswith("Bearer ") else presented_key(headers)
+        if told is not None and told.startswith("Bearer "):
+            key: str | None = told[7:]
+        elif is_signed(headers):
+            return self._signer(exchange, now_s)
+        else:
+            key = presented_key(headers, exchange.query)
         caller = self._callers.get(sha256(key.encode("utf-8", "surrogateescape")).hexdigest()) if key else None
         if caller is None:
             raise _stranger(key)
+        return caller
+
+    def _signer(self, exchange: Exchange, now_s: float) -> Caller:
+        headers = exchange.headers
+        signed = read_signed(headers["authorization"])
+        caller = self._names.get(signed.name)
+        if caller is None:
+            raise Refused(
+                ErrorKind.UNAUTHORIZED,
+                "No key of this name is known here. The access key id is the name of a Waypost key, the secret access"
+                " key is that key.",
+            )
+        secret = self._secrets.get(signed.name)
+        if secret is None:
+            raise Refused(
+                ErrorKind.UNAUTHORIZED,
+                f"Key {signed.name!r} is configured by its hash, and a signature can't be verified with a hash."
+                " Configure it with `key:` instead, or send it as a bearer token.",
+            )
+        verify(signed, secret, exchange.method, exchange.path, exchange.query, headers, exchange.body, now_s)
         return caller
 
 
@@ -67,6 +126,6 @@ def _stranger(key: str | None) -> Refused:
     if not key:
         return Refused(
             ErrorKind.UNAUTHORIZED,
-            "No key was sent. Put a Waypost key into 'Authorization: Bearer …' or 'x-api-key'.",
+            "No key was sent. Put a Waypost key into 'Authorization: Bearer …', 'x-api-key' or 'x-goog-api-key'.",
         )
     return Refused(ErrorKind.UNAUTHORIZED, "This key is not known here. Ask whoever runs this gateway for one.")

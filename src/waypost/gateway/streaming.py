@@ -6,6 +6,7 @@ committed: a failure becomes an error event in the caller's protocol, and nothin
 
 from waypost.config.model import Timeouts
 from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind, UpstreamFault
+from waypost.dialects.dialect import Dialect
 from waypost.gateway.answer import answer_headers
 from waypost.gateway.call import Call
 from waypost.gateway.headers import media_type, passed_headers
@@ -39,14 +40,14 @@ class Held:
 async def stream_answer(
     call: Call,
     incoming: Incoming,
-    framing: Framing,
+    spoken: Dialect,
     passage: Passage,
     timeouts: Timeouts,
     sent_at: float,
     clock: Clock,
 ) -> None:
     """Raises UpstreamFault or DeadlinePassed while nothing is committed; later ones become an error event."""
-    held = Held()
+    held, framing = Held(), spoken.framing()
     try:
         while not call.committed:
             left = sent_at + timeouts.first_byte_s - clock.now()
@@ -55,7 +56,7 @@ async def stream_answer(
             data = await first_piece(call, incoming, clock, left, timeouts.stall_s)
             held.keep(take(framing, passage, data))
             if passage.fault is not None:  # also if content came with it: nothing of it has gone out
-                raise UpstreamFault(told_by_type(passage.fault, incoming))
+                raise UpstreamFault(told_by_type(passage.fault, incoming, spoken))
             if passage.content or passage.finished:
                 commit(call, incoming, b"".join(held.parts), clock)
             if not data:
@@ -96,10 +97,10 @@ async def first_piece(call: Call, incoming: Incoming, clock: Clock, left_s: floa
         raise
 
 
-def told_by_type(fault: Fault, incoming: Incoming) -> Fault:
+def told_by_type(fault: Fault, incoming: Incoming, spoken: Dialect) -> Fault:
     """A stream that ended before it began, and calls itself something else (a login page, say), never was one."""
     kind = incoming.headers.get("content-type", "")
-    if fault.kind is not FaultKind.TRUNCATED or "event-stream" in kind:
+    if fault.kind is not FaultKind.TRUNCATED or spoken.stream_type in kind:
         return fault
     return Fault(
         kind=FaultKind.MALFORMED, status=incoming.status, message=f"the answer is {media_type(kind)}, not a stream"

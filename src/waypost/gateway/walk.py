@@ -10,9 +10,9 @@ from typing import Any
 from waypost.conversation.faults import CallerError, ErrorKind, Refused
 from waypost.dialects.dialect import Dialect, Glance
 from waypost.gateway.admit import admit
-from waypost.gateway.answer import error_headers
+from waypost.gateway.answer import error_headers, fault_headers
 from waypost.gateway.attempt import Sent, attempt_all
-from waypost.gateway.call import Call, Course
+from waypost.gateway.call import Address, Call, Course
 from waypost.gateway.gateway import Gateway
 from waypost.gateway.order import accept, answer_dry_run, order
 from waypost.gateway.record import record
@@ -27,15 +27,18 @@ async def walk(
     dialect: Dialect,
     glance: Glance | None = None,
     *,
+    address: Address | None = None,
     identity: str | None = None,
     counting: bool = False,
 ) -> None:
     """Answers one call. Every call that gets past the door leaves exactly one row.
 
-    `glance`: the body's, if known. `identity`: the call's id, if it has one already.
+    `glance`: the body's, if known. `address`: what the path says of the call. `identity`: its id, if it has one
+    already.
     """
     started_ns = gateway.clock.wall_ns()
-    call = Call(exchange, dialect, identity or call_id(started_ns, gateway.dice()), started_ns, counting=counting)
+    identity = identity or call_id(started_ns, gateway.dice())
+    call = Call(exchange, dialect, identity, started_ns, counting=counting, address=address)
     gateway.calls[call.id] = call
     await see_through(gateway, call, steps(gateway, call, glance))
 
@@ -94,6 +97,7 @@ def refuse(gateway: Gateway, call: Call, error: CallerError) -> None:
     call.error, call.status = error.kind, error.status
     headers = error_headers(call, error, gateway.clock.now())
     headers.append(("content-type", "application/json"))
+    headers.extend(fault_headers(call.dialect, error))
     body = call.dialect.write_fault(error)
     if not call.accepted:
         # No entry tells of this call yet, and whoever reads its id in an answer may look for its row.

@@ -7,12 +7,14 @@ import msgspec
 from waypost.config.model import DroppedParameters
 from waypost.conversation.faults import ErrorKind, Fault, FaultKind, Refused, UpstreamFault
 from waypost.conversation.reply import Usage
+from waypost.conversation.request import Request
 from waypost.dialects.dialect import Dialect, Edits, Shape
 from waypost.gateway.answer import answer_headers, cost_header
 from waypost.gateway.call import Call, Course
 from waypost.gateway.gateway import Gateway, Lane
 from waypost.gateway.headers import media_type, passed_headers
 from waypost.gateway.interfaces import Incoming
+from waypost.gateway.keyring import without_keys
 from waypost.gateway.passage import BYTES_A_TOKEN
 from waypost.gateway.settlement import settle
 from waypost.ledger.records import Outcome
@@ -22,6 +24,8 @@ from waypost.upstream.pool import Outgoing
 MOST_REPLY_BYTES = 256 * 1024 * 1024
 # What a caller says to its provider in headers, and no one else: versions and betas of the protocol.
 PASSED_REQUEST_HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")
+# Whose account pays: the caller's to say only of a key of its own.
+PASSED_WITH_OWN_KEY = ("openai-organization", "openai-project")
 COUNT_PATH = "/v1/messages/count_tokens"
 NO_STREAM_OPTIONS = "no_stream_options"  # the provider refuses the request for usage, and tells it unasked
 ANTHROPIC_VERSION = ("anthropic-version", "2023-06-01")
@@ -29,21 +33,32 @@ ANTHROPIC_VERSION = ("anthropic-version", "2023-06-01")
 
 def request_for(call: Call, course: Course, lane: Lane) -> Outgoing:
     """The call as this candidate is to get it. Raises Refused where the route rejects what can't be carried."""
-    relayed = lane.dialect is call.dialect
+    relayed = speak_alike(lane.dialect, call.dialect)
     body = edited_body(call, course, lane) if relayed else translated_body(call, course, lane)
     line = call.line = lane.line if call.options.api_key is None else own_line(lane, call.options.api_key)
     timeouts = course.timeouts
+    streamed = course.glance.stream
     return line.outgoing(
-        lane.dialect.path if not call.counting else COUNT_PATH,
+        COUNT_PATH if call.counting else path_of(lane.dialect, streamed=streamed),
         lane.candidate.model,
-        call.exchange.query if relayed else "",
-        request_headers(call.exchange.headers, lane, relayed),
+        without_keys(call.exchange.query) if relayed else lane.dialect.stream_query if streamed else "",
+        request_headers(call.exchange.headers, lane, relayed, own_key=call.options.api_key is not None),
         body,
         connect_s=timeouts.connect_s,
         first_byte_s=timeouts.first_byte_s,
         stall_s=timeouts.stall_s,
         deadline=course.deadline,
     )
+
+
+def speak_alike(one: Dialect, other: Dialect) -> bool:
+    """Whether bytes may pass as they are. By name: one protocol may have more than one form of stream."""
+    return one.name == other.name
+
+
+def path_of(dialect: Dialect, *, streamed: bool) -> str:
+    """Where a provider is asked."""
+    return dialect.stream_path if streamed and dialect.stream_path is not None else dialect.path
 
 
 def own_line(lane: Lane, key: str) -> Line:
@@ -82,7 +97,7 @@ def knows_old_limit_only(lane: Lane) -> bool:
 
 def translated_body(call: Call, course: Course, lane: Lane) -> bytes:
     if call.request is None:
-        call.request = call.dialect.read_request(call.exchange.body)
+        call.request = read_request(call)
     written = lane.dialect.write_request(call.request, shape_of(lane, course.clamp.max_output))
     policy = course.plan.settings.dropped_parameters
     if written.dropped and policy is DroppedParameters.REJECT:
@@ -93,6 +108,16 @@ def translated_body(call: Call, course: Course, lane: Lane) -> bytes:
         )
     call.dropped = written.dropped if policy is DroppedParameters.WARN else ()
     return written.body
+
+
+def read_request(call: Call) -> Request:
+    """The neutral form of the call, with what its path says. Raises Refused."""
+    request, address = call.dialect.read_request(call.exchange.body), call.address
+    if address is None:
+        return request
+    model = request.model if address.model is None else address.model
+    stream = request.stream if address.stream is None else address.stream
+    return msgspec.structs.replace(request, model=model, stream=stream)
 
 
 def shape_of(lane: Lane, max_output: int | None) -> Shape:
@@ -107,10 +132,13 @@ def shape_of(lane: Lane, max_output: int | None) -> Shape:
     )
 
 
-def request_headers(given: Mapping[str, str], lane: Lane, relayed: bool) -> list[tuple[str, str]]:
+def request_headers(
+    given: Mapping[str, str], lane: Lane, relayed: bool, *, own_key: bool = False
+) -> list[tuple[str, str]]:
     headers: list[tuple[str, str]] = []
     if relayed:
-        headers = [(name, given[name]) for name in PASSED_REQUEST_HEADERS if name in given]
+        names = PASSED_REQUEST_HEADERS + PASSED_WITH_OWN_KEY if own_key else PASSED_REQUEST_HEADERS
+        headers = [(name, given[name]) for name in names if name in given]
     if lane.dialect.name == "anthropic" and not any(name == "anthropic-version" for name, _ in headers):
         headers.append(ANTHROPIC_VERSION)
     return headers
@@ -131,7 +159,9 @@ async def answer_whole(gateway: Gateway, call: Call, course: Course, lane: Lane,
 def looked_at(dialect: Dialect, lane: Lane, body: bytes, started_ns: int) -> tuple[Usage | None, bytes]:
     """What a candidate's answer says was used, and its bytes in the caller's dialect. Raises UpstreamFault."""
     return (
-        (dialect.glance_reply(body), body) if lane.dialect is dialect else translated(dialect, lane, body, started_ns)
+        (dialect.glance_reply(body), body)
+        if speak_alike(lane.dialect, dialect)
+        else translated(dialect, lane, body, started_ns)
     )
 
 

@@ -35,7 +35,7 @@ def payload_digest(body: bytes) -> str:
 def canonical_request(
     method: str, path: str, query: str, headers: Mapping[str, str], signed: Iterable[str], digest: str
 ) -> str:
-    """`path` and `query` as they are sent; header names lower-case, each of `signed` among them; `digest` the body's."""
+    """`path` and `query` as sent; header names lower-case, each of `signed` among them; `digest` the body's."""
     names = sorted(signed)
     lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in names)
     return "\n".join((method, canonical_path(path), canonical_query(query), lines, ";".join(names), digest))
