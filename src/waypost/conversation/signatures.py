@@ -4,19 +4,19 @@ A caller sends back what it was given, and only the provider that signed may hav
 a mark that names the dialect it is of; without the mark it is of the dialect in which it was found.
 """
 
-_MARK = "waypost."
+MARK = "waypost."
 
 
 def carried(signature: str | None, origin: str | None, here: str) -> str | None:
     """How a signature of dialect `origin` is said in dialect `here`. None where there is nothing to say."""
     if signature is None or origin is None or origin == here:
         return signature
-    return f"{_MARK}{origin}.{signature}"
+    return f"{MARK}{origin}.{signature}"
 
 
 def recovered(text: str | None, here: str) -> tuple[str | None, str | None]:
     """(signature, the dialect it is of), from what `carried` made of it and a caller of dialect `here` sent back."""
-    if text is None or not text.startswith(_MARK):
+    if text is None or not text.startswith(MARK):
         return text, None if text is None else here
-    origin, dot, signature = text[len(_MARK) :].partition(".")
+    origin, dot, signature = text[len(MARK) :].partition(".")
     return (signature, origin) if dot and origin.isidentifier() else (text, here)

@@ -2,6 +2,7 @@
 
 from waypost.dialects.anthropic.edit import edit, glance, glance_reply
 from waypost.dialects.anthropic.faults import read_fault, write_fault
+from waypost.dialects.anthropic.foreign import rename
 from waypost.dialects.anthropic.reply import read_reply, write_reply
 from waypost.dialects.anthropic.request import read_request
 from waypost.dialects.anthropic.request_out import write_request
@@ -9,7 +10,6 @@ from waypost.dialects.anthropic.stream import StreamReader, StreamWatcher
 from waypost.dialects.anthropic.stream_out import StreamWriter
 from waypost.dialects.anthropic.words import NAME
 from waypost.dialects.dialect import Dialect, Door
-from waypost.dialects.json_edit import rename_model
 from waypost.wire.sse import SseFraming
 
 DIALECT = Dialect(
@@ -20,7 +20,7 @@ DIALECT = Dialect(
     framing=SseFraming,
     glance=glance,
     edit=edit,
-    rename=rename_model,
+    rename=rename,
     glance_reply=glance_reply,
     watcher=StreamWatcher,
     read_request=read_request,

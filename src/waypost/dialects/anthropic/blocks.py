@@ -21,6 +21,7 @@ from waypost.conversation.blocks import (
     ToolCall,
     ToolResult,
 )
+from waypost.conversation.signatures import recovered
 from waypost.dialects.anthropic.wire_json import ABSENT, ShapeError, decode, text_of, told
 from waypost.dialects.anthropic.words import NAME
 
@@ -131,9 +132,11 @@ def _neutral(wire: _Wire, where: str) -> Block | None:
         case _ToolResult():
             return _tool_result(wire, f"{where}.content")
         case _Thinking():
-            return Thinking(wire.thinking, wire.signature or None, NAME)
+            signature, origin = recovered(wire.signature or None, NAME)
+            return Thinking(wire.thinking, signature, origin or NAME)
         case _Redacted():
-            return RedactedThinking(wire.data, NAME)
+            data, origin = recovered(wire.data, NAME)
+            return RedactedThinking(data or "", origin)
         case _Image():
             source = _media(wire.source, f"{where}.source")
             return None if source is None else Image(source, cache=read_cache(wire.cache_control))

@@ -30,6 +30,7 @@ from waypost.conversation.blocks import (
     ToolCall,
     ToolResult,
 )
+from waypost.conversation.signatures import carried
 from waypost.dialects.anthropic.words import NAME
 
 Written = dict[str, object] | Raw
@@ -94,7 +95,9 @@ def reply_block_out(block: Block) -> Written | None:
             return text_out(block.text, block.cache, block.citations)
         case Thinking():
             return thinking_out(block) if block.text or block.signature else None
-        case Refusal() | ToolCall() | RedactedThinking() | Opaque():
+        case RedactedThinking():
+            return {"type": "redacted_thinking", "data": carried(block.data, block.origin, NAME)}
+        case Refusal() | ToolCall() | Opaque():
             return block_out(block, _forget)
         case Image() | Document() | Audio() | ToolResult():
             return None
@@ -121,8 +124,8 @@ def is_own_citation(citation: Json) -> bool:
 
 
 def thinking_out(block: Thinking) -> dict[str, object]:
-    """Always with a signature: clients insist on one, and an empty one marks thinking that is not Anthropic's."""
-    signature = block.signature if block.origin == NAME else None
+    """Always with a signature, as clients insist on one: another provider's is marked as such, or empty."""
+    signature = carried(block.signature, block.origin, NAME)
     return {"type": "thinking", "thinking": block.text, "signature": signature or ""}
 
 

@@ -10,6 +10,7 @@ from waypost.conversation.faults import UpstreamFault
 from waypost.conversation.options import CallOptions
 from waypost.conversation.reply import Usage
 from waypost.dialects.anthropic.faults import malformed, read_error_event
+from waypost.dialects.anthropic.foreign import without_foreign
 from waypost.dialects.anthropic.request import OWN_METADATA
 from waypost.dialects.anthropic.wire_json import ABSENT, ShapeError, told
 from waypost.dialects.anthropic.wire_json import decode as decode_reply
@@ -203,6 +204,7 @@ def _look_into(content: Raw, found: set[str], depth: int) -> None:
 
 def edit(body: bytes, seen: Glance, edits: Edits) -> bytes:
     """Usage is always told here: `want_usage` asks for nothing. The limit has one field: `max_output_field` is moot."""
+    body = without_foreign(body)
     if edits.model != seen.model:
         body = rename_model(body, quote(seen.model), quote(edits.model))
     limit = edits.max_output

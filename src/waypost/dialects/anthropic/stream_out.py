@@ -34,6 +34,7 @@ from waypost.conversation.events import (
 )
 from waypost.conversation.faults import CallerError, ErrorKind
 from waypost.conversation.reply import Stop, Usage
+from waypost.conversation.signatures import carried
 from waypost.dialects.anthropic.blocks_out import is_own_citation, reply_block_out, tool_id
 from waypost.dialects.anthropic.faults import write_fault
 from waypost.dialects.anthropic.reply import message_id
@@ -50,7 +51,18 @@ _STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 class StreamWriter:
     """Satisfies `Writer`. Only the first choice can be carried."""
 
-    __slots__ = ("_block", "_failed", "_index", "_model", "_open", "_refused", "_started", "_stop", "_usage")
+    __slots__ = (
+        "_block",
+        "_failed",
+        "_foreign",
+        "_index",
+        "_model",
+        "_open",
+        "_refused",
+        "_started",
+        "_stop",
+        "_usage",
+    )
 
     def __init__(self, request_model: str, include_usage: bool) -> None:
         self._model = request_model
@@ -59,6 +71,7 @@ class StreamWriter:
         self._index = -1  # of the last block written
         self._block: Block | None = None  # the block that the events are in
         self._open = False  # whether its start is written
+        self._foreign = ""  # another provider's signature of it, as far as it has come
         self._refused = False  # what was said is a refusal
         self._stop: Stop | None = None
         self._usage: Usage | None = None
@@ -128,7 +141,7 @@ class StreamWriter:
                 )
                 return closed + opened + (self._json(block.arguments) if block.arguments else b"")
             case RedactedThinking() | Opaque():
-                if (block.origin if isinstance(block, RedactedThinking) else block.dialect) != NAME:
+                if isinstance(block, Opaque) and block.dialect != NAME:
                     return closed
                 return closed + self._open_block(reply_block_out(block))
             case Image() | Document() | Audio() | ToolResult():
@@ -169,7 +182,10 @@ class StreamWriter:
         return self._write_delta({"type": "input_json_delta", "partial_json": arguments})
 
     def _signature(self, signature: str) -> bytes:
-        if not isinstance(self._block, Thinking) or self._block.origin != NAME:
+        if not isinstance(self._block, Thinking):
+            return b""
+        if self._block.origin != NAME:
+            self._foreign += signature if self._block.origin else ""  # its mark goes before the whole of it
             return b""
         return self._opened() + self._write_delta({"type": "signature_delta", "signature": signature})
 
@@ -198,6 +214,11 @@ class StreamWriter:
         return _event(b"content_block_delta", {"type": "content_block_delta", "index": self._index, "delta": delta})
 
     def _close(self) -> bytes:
+        block, foreign, self._foreign = self._block, self._foreign, ""
+        if foreign and isinstance(block, Thinking):
+            signature = carried(foreign, block.origin, NAME)
+            signed = self._opened() + self._write_delta({"type": "signature_delta", "signature": signature})
+            return signed + self._close()
         was_open = self._open
         self._block = None
         self._open = False
