@@ -1,0 +1,212 @@
+"""The relay's view of a request: the few fields that a decision needs, and surgery on the bytes.
+
+Knows which top-level members money, policy and routing hang on; of the input only the kinds of its items and parts.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec.json import Decoder
+
+from waypost.conversation.options import CallOptions
+from waypost.dialects.dialect import Edits, Glance
+from waypost.dialects.json_edit import (
+    MOST_ASKED,
+    check_unique,
+    decode,
+    edit_members,
+    may_hold,
+    member_of,
+    quote,
+    rename_model,
+    replace_value,
+    unique_members,
+)
+from waypost.dialects.openai_responses.shape import ABSENT, told
+
+Limit = Annotated[int, Meta(ge=1, le=MOST_ASKED)]
+
+
+class _Seen(Struct, gc=False):
+    model: Annotated[str, Meta(min_length=1)]
+    input: Raw = ABSENT
+    stream: bool | None = None
+    max_output_tokens: Limit | None = None
+    waypost: CallOptions | None = None
+    metadata: Raw | UnsetType = UNSET
+
+
+class _Rare(Struct, gc=False):
+    tools: Raw = ABSENT
+    text: Raw = ABSENT
+    reasoning: Raw = ABSENT
+    previous_response_id: Raw = ABSENT
+    conversation: Raw = ABSENT
+    prompt: Raw = ABSENT
+    background: Raw = ABSENT
+    service_tier: Raw = ABSENT
+
+
+class _Metadata(Struct, gc=False):
+    task: str | None = None
+    combination_id: str | None = None
+
+
+class _Kind(Struct, gc=False):
+    type: str | None = None
+
+
+class _Reasoning(Struct, gc=False):
+    effort: str | None = None
+    summary: str | None = None
+
+
+class _Text(Struct, gc=False):
+    format: _Kind | None = None
+
+
+class _Item(Struct, gc=False):
+    """`output` of another shape than a function's is another tool's, whose parts are not looked at."""
+
+    type: str | None = None
+    content: str | list[_Kind] | None = None
+    output: Raw = ABSENT
+
+
+_decoder = Decoder(_Seen)
+_rare_decoder = Decoder(_Rare)
+_items_decoder = Decoder(str | list[_Item] | None)
+_parts_decoder = Decoder(list[_Kind])
+_metadata_decoder = Decoder(_Metadata)
+_tools_decoder = Decoder(list[_Kind])
+_reasoning_decoder = Decoder(_Reasoning)
+_text_decoder = Decoder(_Text)
+
+_NOTHING: frozenset[str] = frozenset()
+_QUOTE, _BRACKET = b'"['
+_MEDIA = {"input_image": "images", "input_file": "documents", "input_audio": "audio"}
+# Which of two a provider would obey can't be known, and money, policy or routing hangs on each of these.
+_ACTED_ON = unique_members(
+    *("model", "input", "stream", "max_output_tokens", "waypost", "metadata"),
+    *_Rare.__struct_fields__,
+)
+_RARE_NAMES = frozenset(_Rare.__struct_fields__)
+# Items that bring what their bytes do not bound: an earlier item by its id, tools, a compacted conversation.
+_BOUNDLESS = frozenset(("item_reference", "additional_tools", "compaction", "mcp_list_tools", "computer_call_output"))
+
+
+def glance(body: bytes) -> Glance:
+    """Refused(BAD_REQUEST), naming the field, for what is here but not as the protocol says, or is here twice."""
+    seen = decode(_decoder, body)
+    names = check_unique(body, _ACTED_ON, seen.input, b'"input"')
+    task = combination_id = None
+    if seen.metadata is not UNSET:
+        task, combination_id = _labels(bytes(seen.metadata))
+    needs, unbounded = _input_needs(seen.input)
+    unpriced = None
+    if not _RARE_NAMES.isdisjoint(names):
+        rare = decode(_rare_decoder, body)
+        needs, unbounded = _rare_needs(rare, needs, unbounded)
+        if bytes(rare.service_tier) == b'"priority"':
+            unpriced = "service_tier: priority"
+        elif bytes(rare.background) == b"true":
+            unpriced = "background: true"  # what it used is only told to who asks for it later
+    return Glance(
+        seen.model,
+        seen.stream is True,
+        seen.max_output_tokens,
+        1,
+        True,  # this protocol always tells usage
+        unbounded,
+        unpriced,
+        needs,
+        seen.waypost,
+        task,
+        combination_id,
+    )
+
+
+def _labels(metadata: bytes) -> tuple[str | None, str | None]:
+    """`metadata` belongs to the caller: only an object with text under our names says anything to us."""
+    if not metadata.startswith(b"{"):
+        return None, None
+    labels = decode(_metadata_decoder, metadata)
+    return labels.task, labels.combination_id
+
+
+def _input_needs(raw: Raw) -> tuple[frozenset[str], bool]:
+    """Capabilities, and whether something's tokens have nothing to do with its bytes, as a picture's have not.
+
+    Input of another shape is taken to hold everything.
+    """
+    if not raw or memoryview(raw)[0] == _QUOTE:
+        return _NOTHING, False
+    try:
+        items = _items_decoder.decode(raw)
+        if items is None or isinstance(items, str):
+            return _NOTHING, False
+        kinds: set[str | None] = set()
+        for item in items:
+            if isinstance(item.content, list):
+                kinds.update([part.type for part in item.content])
+            if item.type is not None:
+                kinds.add(item.type)
+                if item.type.endswith("_output") and item.output and memoryview(item.output)[0] == _BRACKET:
+                    kinds.update([part.type for part in _parts_decoder.decode(item.output)])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        kinds = set(_MEDIA)
+    needs = frozenset([need for kind, need in _MEDIA.items() if kind in kinds])
+    return needs or _NOTHING, bool(needs - {"audio"}) or not _BOUNDLESS.isdisjoint(kinds)
+
+
+def _rare_needs(rare: _Rare, needs: frozenset[str], unbounded: bool) -> tuple[frozenset[str], bool]:
+    """What the rarer parameters add to what the input needs, and to whether bytes bound the input's tokens."""
+    added = set(needs)
+    if told(rare.tools):
+        tools = decode(_tools_decoder, bytes(rare.tools))
+        if tools:
+            added.add("tools")
+        unbounded = unbounded or any(tool.type not in (None, "function", "custom") for tool in tools)
+    if told(rare.text):
+        form = decode(_text_decoder, bytes(rare.text)).format
+        if form is not None and form.type not in (None, "text"):
+            added.add("structured")
+    if told(rare.reasoning):
+        asked = decode(_reasoning_decoder, bytes(rare.reasoning))
+        if asked.effort != "none" and (asked.effort or asked.summary):
+            added.add("reasoning")
+    state = told(rare.previous_response_id) or told(rare.conversation) or told(rare.prompt)
+    return frozenset(added), unbounded or state
+
+
+def edit(body: bytes, glance: Glance, edits: Edits) -> bytes:
+    """`body` itself if nothing has to change.
+
+    Usage is always told here: `want_usage` asks for nothing. The limit has one field: `max_output_field` is moot.
+    """
+    changes: dict[str, bytes | None] = {}
+    limit, asked = edits.max_output, glance.max_output
+    if limit is not None:
+        if asked is None:
+            changes["max_output_tokens"] = b"%d" % limit
+        elif limit < asked:
+            body = replace_value(body, "max_output_tokens", b"%d" % asked, b"%d" % limit)
+    if edits.remove_options and may_hold(body, "waypost"):
+        changes["waypost"] = None
+    if glance.task is not None or glance.combination_id is not None:
+        changes["metadata"] = _without_labels(body)
+    if changes:
+        body = edit_members(body, changes)
+    if edits.model != glance.model:
+        body = rename_model(body, quote(glance.model), quote(edits.model))
+    return body
+
+
+def _without_labels(body: bytes) -> bytes | None:
+    """`metadata` without what is said to us alone; None, so that it goes too, where nothing else is in it."""
+    there = member_of(body, "metadata")
+    if there is None:
+        return None
+    rest = edit_members(body[there.value : there.end], {"task": None, "combination_id": None})
+    return rest if rest.strip(b"{} \t\r\n") else None

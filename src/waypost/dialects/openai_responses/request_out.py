@@ -1,0 +1,247 @@
+"""A neutral request → Responses bytes. What can't be carried is reported by the caller's name for it, once each.
+
+A request of another dialect is never stored at the provider: its caller sends the whole conversation anyway. That it can
+be gone on with, reasoning is asked for in its encrypted form; models that do not reason refuse the question, so the
+model's name, or a provider's quirks "encrypted_content" and "no_encrypted_content", decide. Further quirks:
+"cache_breakpoint" (takes marks of what to cache), "no_store" (refuses `store`).
+"""
+
+import re
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Raw
+
+from waypost.conversation.blocks import Role, Text
+from waypost.conversation.request import (
+    HostedTool,
+    OutputFormat,
+    Reasoning,
+    Request,
+    Tool,
+    ToolChoice,
+    ToolChoiceMode,
+    Turn,
+)
+from waypost.dialects.dialect import Shape, Written
+from waypost.dialects.openai_responses.input_out import InputOut
+from waypost.dialects.openai_responses.request import ENCRYPTED, LOGPROBS
+from waypost.dialects.openai_responses.words import NAME
+
+Lose = Callable[[str], None]
+Members = dict[str, object]
+
+# Budgets below these many tokens are low and medium effort; the vendors' own mappings lie near them.
+_LOW_BELOW = 4096
+_MEDIUM_BELOW = 16384
+_SUMMARIES = frozenset(("auto", "concise", "detailed"))
+_TIERS = {
+    **{tier: tier for tier in ("auto", "default", "flex", "priority", "scale")},
+    "standard_only": "default",  # Anthropic's word for it
+}
+_REASONING_MODEL = re.compile(r"(?:^|[/.])(?:o[1-9]|gpt-(?:[5-9]|oss)|codex|grok-(?:[4-9]|code))(?!.*(?:chat|non-reasoning))")
+_encode = msgspec.json.Encoder().encode
+_members_decoder = msgspec.json.Decoder(dict[str, Raw])
+_names_decoder = msgspec.json.Decoder(list[str])
+_NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
+
+
+def write_request(request: Request, shape: Shape) -> Written:
+    """Never fails: what a provider would refuse for its own reasons is left for it to refuse."""
+    dropped: list[str] = []
+    lose = dropped.append
+    home = request.dialect == NAME
+    extra = dict(request.extra)
+    instructions, turns = _instructions(request.turns)
+    body: Members = {"model": shape.model}
+    if instructions is not None:
+        body["instructions"] = instructions
+    body["input"] = InputOut(home, shape.quirks, lose).write(turns)
+    if request.stream:
+        body["stream"] = True
+    limit = request.max_tokens
+    if shape.max_output is not None:
+        limit = shape.max_output if limit is None else min(limit, shape.max_output)
+    if limit is not None:
+        body["max_output_tokens"] = limit
+    _sample(body, request, lose)
+    if request.tools or home:
+        body.update(_tools(request, home, lose))
+    included = _names_decoder.decode(extra.pop("include")) if home and "include" in extra else []
+    if request.logprobs:
+        included.append(LOGPROBS)
+    if not home:
+        if "no_store" not in shape.quirks:
+            body["store"] = False
+        if _reasons(request, shape):
+            included.append(ENCRYPTED)
+    if included:
+        body["include"] = included
+    _form(body, request, home, extra, lose)
+    for name, raw in extra.items():
+        if home:
+            body[name] = raw
+        else:
+            lose(name)
+    return Written(_encode(body), tuple(dict.fromkeys(dropped)) if dropped else ())
+
+
+def _instructions(turns: tuple[Turn, ...]) -> tuple[str | None, tuple[Turn, ...]]:
+    """What the first turn of the system says, if it is nothing but text and something follows."""
+    if len(turns) < 2:
+        return None, turns
+    first = turns[0]
+    if first.role is not Role.SYSTEM or first.extra or first.name is not None or len(first.blocks) != 1:
+        return None, turns
+    only = first.blocks[0]
+    if not isinstance(only, Text) or only.cache is not None or not only.text:
+        return None, turns
+    return only.text, turns[1:]
+
+
+def _reasons(request: Request, shape: Shape) -> bool:
+    if "encrypted_content" in shape.quirks:
+        return True
+    if "no_encrypted_content" in shape.quirks:
+        return False
+    return _REASONING_MODEL.search(shape.model.lower()) is not None
+
+
+def _sample(body: Members, request: Request, lose: Lose) -> None:
+    """A neutral value of a parameter that is not here changes nothing and is no loss."""
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.top_p is not None:
+        body["top_p"] = request.top_p
+    if request.top_logprobs is not None:
+        body["top_logprobs"] = request.top_logprobs
+    if request.user:
+        body["user"] = request.user
+    if request.top_k is not None:
+        lose("top_k")
+    if request.frequency_penalty:
+        lose("frequency_penalty")
+    if request.presence_penalty:
+        lose("presence_penalty")
+    if request.seed is not None:
+        lose("seed")
+    if request.stop:
+        lose("stop")
+    if request.choices is not None and request.choices > 1:
+        lose("n")
+
+
+def _tools(request: Request, home: bool, lose: Lose) -> Members:
+    tools: list[object] = []
+    for tool in request.tools:
+        if not isinstance(tool, HostedTool):
+            tools.append(_tool(tool, home, lose))
+        elif tool.dialect == NAME:
+            tools.append(tool.raw)
+        else:
+            lose(f"tools.{tool.kind}")
+    if not tools and not home:
+        return {}  # a choice without tools is refused
+    members: Members = {"tools": tools} if tools else {}
+    if request.tool_choice is not None:
+        members["tool_choice"] = _choice(request.tool_choice)
+    if request.parallel_tool_calls is not None:
+        members["parallel_tool_calls"] = request.parallel_tool_calls
+    return members
+
+
+def _tool(tool: Tool, home: bool, lose: Lose) -> Members:
+    """Tools are strict here unless it is said that they are not; elsewhere it is the other way round."""
+    members: Members = {"type": "function", "name": tool.name}
+    if tool.description is not None:
+        members["description"] = tool.description
+    if tool.parameters is not None or not home:
+        members["parameters"] = tool.parameters or _NO_PARAMETERS
+    if tool.strict is not None or not home:
+        members["strict"] = tool.strict is True
+    for name, raw in tool.extra:
+        if home:
+            members[name] = raw
+        else:
+            lose(f"tools.{name}")
+    return members
+
+
+def _choice(choice: ToolChoice) -> object:
+    match choice.mode:
+        case ToolChoiceMode.AUTO:
+            return "auto"
+        case ToolChoiceMode.NONE:
+            return "none"
+        case ToolChoiceMode.ANY:
+            return "required"
+        case ToolChoiceMode.NAMED:
+            return {"type": "function", "name": choice.name}
+
+
+def _form(body: Members, request: Request, home: bool, extra: dict[str, Raw], lose: Lose) -> None:
+    """How to think and how to answer, beside what the caller said of it that has no neutral name."""
+    text: Members = _members_of(extra, "text") if home else {}
+    if request.output is not None:
+        text["format"] = _format(request.output)
+    if text:
+        body["text"] = text
+    reasoning: Members = _members_of(extra, "reasoning") if home else {}
+    if request.reasoning is not None:
+        reasoning.update(_reasoning(request.reasoning, home, lose))
+    if reasoning:
+        body["reasoning"] = reasoning
+    if request.service_tier is not None:
+        tier = request.service_tier if home else _TIERS.get(request.service_tier)
+        if tier is None:
+            lose("service_tier")
+        else:
+            body["service_tier"] = tier
+
+
+def _members_of(extra: dict[str, Raw], name: str) -> Members:
+    raw = extra.pop(name, None)
+    return {} if raw is None else dict(_members_decoder.decode(raw))
+
+
+def _format(output: OutputFormat) -> Members:
+    if output.schema is None:
+        return {"type": "json_object"}
+    members: Members = {"type": "json_schema", "name": output.name or "answer", "schema": output.schema}
+    if output.strict is not None:
+        members["strict"] = output.strict
+    if output.description is not None:
+        members["description"] = output.description
+    return members
+
+
+def _reasoning(reasoning: Reasoning, home: bool, lose: Lose) -> Members:
+    """A summary is asked for on behalf of a caller who switched thinking on: in its protocol that shows it."""
+    members: Members = {}
+    if home:
+        if reasoning.effort is not None:
+            members["effort"] = reasoning.effort
+        if reasoning.display is not None:
+            members["summary"] = reasoning.display
+        return members
+    effort = _effort(reasoning)
+    if effort is not None:
+        members["effort"] = effort
+    elif reasoning.enabled is False:
+        lose("thinking")  # which effort is the least differs from model to model
+    if reasoning.display in _SUMMARIES:
+        members["summary"] = reasoning.display
+    elif reasoning.enabled and reasoning.display != "omitted":
+        members["summary"] = "auto"
+    return members
+
+
+def _effort(reasoning: Reasoning) -> str | None:
+    if reasoning.effort is not None:
+        return reasoning.effort
+    budget = reasoning.budget_tokens
+    if budget is None or reasoning.enabled is False:
+        return None
+    if budget < _LOW_BELOW:
+        return "low"
+    return "medium" if budget < _MEDIUM_BELOW else "high"
