@@ -10,7 +10,7 @@ from waypost.server.doors import DoorPlan
 
 PLAIN = msgspec.structs.replace(DIALECTS["openai_chat"], name="plain", doors=(Door("/v1/plain"),))
 ARRAY = msgspec.structs.replace(PLAIN, name="asking", stream_type="application/json")
-ASKING = msgspec.structs.replace(
+ASKING: Dialect = msgspec.structs.replace(
     PLAIN,
     name="asking",
     doors=(
@@ -60,8 +60,19 @@ def test_a_path_at_which_the_body_says_all() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "", "/v1/plain/", "/v1/plainer", "/beta/models/:ask", "/beta/models/fast", "/beta/models/fast:askNot"]
-    + ["/model//talk", "/model/m/talk/", "/model/talk", "/beta/models/{model}"],
+    [
+        "/",
+        "",
+        "/v1/plain/",
+        "/v1/plainer",
+        "/beta/models/:ask",
+        "/beta/models/fast",
+        "/beta/models/fast:askNot",
+        "/model//talk",
+        "/model/m/talk/",
+        "/model/talk",
+        "/beta/models/{model}",
+    ],
 )
 def test_paths_at_which_there_is_no_door(path: str) -> None:
     assert PLAN.find(path, "") is None

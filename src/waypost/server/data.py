@@ -14,7 +14,7 @@ from waypost.gateway.keyring import Caller
 from waypost.gateway.walk import walk
 from waypost.server.doors import DoorPlan
 from waypost.server.http_connection import ServerExchange
-from waypost.server.listing import VERSION, listed, listing_at
+from waypost.server.listing import VERSION, listed, place_of
 from waypost.server.status import Status
 from waypost.wire.exchange import Direct, Exchange
 
@@ -82,9 +82,8 @@ class Doors:
             self._refuse(exchange, self._no_door(path))
         elif path in {"/health", "/livez", "/readyz"}:
             exchange.respond(200, [JSON], b'{"status":"ok"}')
-        elif (listing := listing_at(path, exchange.headers)) is not None:
-            caller = self._caller(exchange)
-            exchange.respond(200, [JSON], listed(self._current(), caller, listing, path))
+        elif (place := place_of(path, exchange.headers)) is not None:
+            exchange.respond(200, [JSON], listed(self._current(), self._caller(exchange), place))
         elif path == "/status":
             if "stats" not in self._caller(exchange).scopes:
                 raise Refused(ErrorKind.POLICY_DENIED, "This key has no scope 'stats'.")
@@ -102,9 +101,9 @@ class Doors:
 
     def _speaker(self, path: str, headers: Mapping[str, str]) -> Dialect:
         """The dialect of the path; else that which the headers are of, or the first of all."""
-        listing = listing_at(path, headers)
-        if listing is not None and listing.dialect in self._dialects:
-            return self._dialects[listing.dialect]
+        place = place_of(path, headers)
+        if place is not None and place.listing.dialect in self._dialects:
+            return self._dialects[place.listing.dialect]
         near = self._plan.speaker(path)
         if near is not None:
             return near

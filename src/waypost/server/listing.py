@@ -5,6 +5,7 @@ What is not known of a model is left out, never guessed: a route is known to hav
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,7 +21,8 @@ from waypost.governance.pricing import describe
 from waypost.routing.candidates import Candidate
 
 EPOCH = datetime.fromtimestamp(0, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-VERSION = "anthropic-version"  # a header by which callers of that protocol are known
+VERSION = "anthropic-version"
+GOOGLES = ("x-goog-api-key", "x-goog-api-client")
 ARN = "arn:waypost:bedrock:::foundation-model/"
 Entry = dict[str, Any]
 
@@ -39,29 +41,42 @@ class Model(Struct, frozen=True):
 
 
 class Listing(Struct, frozen=True):
-    """A protocol's listing: its path, one entry by name, all of them."""
+    """A protocol's listing: one entry by name, all of them."""
 
     dialect: str
-    path: str
     entry: Callable[[Model], Entry]
     page: Callable[[Sequence[Model]], Entry]
 
 
-def listing_at(path: str, headers: Mapping[str, str]) -> Listing | None:
-    """Two protocols have theirs at the same path, and are told apart by a header that one of them always sends."""
-    for listing in (ANTHROPIC if VERSION in headers else OPENAI, GEMINI, BEDROCK):
-        if path == listing.path or path.startswith(f"{listing.path}/"):
-            return listing
+class Place(Struct, frozen=True):
+    """A listing at a path. `name`: the one model that is asked for; "" for all."""
+
+    listing: Listing
+    name: str
+
+
+def place_of(path: str, headers: Mapping[str, str]) -> Place | None:
+    """Several protocols have theirs at one path. There they are told apart by the headers that their SDKs send."""
+    for start, listing in LISTINGS.items():
+        if path == start or path.startswith(f"{start}/"):
+            name = unquote(path[len(start) + 1 :])
+            return Place(_by_headers(headers) if listing is OPENAI else listing, name)
     return None
 
 
-def listed(gateway: Gateway, caller: Caller, listing: Listing, path: str) -> bytes:
-    """All models, or the one that the path names. Raises Refused(UNKNOWN_MODEL)."""
-    wanted = unquote(path[len(listing.path) + 1 :])
-    at_s = gateway.clock.wall_ns() / 1e9
+def _by_headers(headers: Mapping[str, str]) -> Listing:
+    if VERSION in headers:
+        return ANTHROPIC
+    return GEMINI if any(name in headers for name in GOOGLES) else OPENAI
+
+
+def listed(gateway: Gateway, caller: Caller, place: Place) -> bytes:
+    """All models, or the one by that name. Raises Refused(UNKNOWN_MODEL)."""
+    listing, wanted = place.listing, place.name
+    found = models(gateway, caller, gateway.clock.wall_ns() / 1e9)
     if not wanted:
-        return msgspec.json.encode(listing.page(models(gateway, caller, at_s)))
-    for model in models(gateway, caller, at_s):
+        return msgspec.json.encode(listing.page(found))
+    for model in found:
         if model.name == wanted:
             return msgspec.json.encode(listing.entry(model))
     raise Refused(ErrorKind.UNKNOWN_MODEL, f"No route and no listed model is named {wanted[:200]!r} here.")
@@ -180,7 +195,8 @@ def _waypost(model: Model) -> Entry:
     return {"targets": model.targets, **told}
 
 
-OPENAI = Listing("openai_chat", "/v1/models", _openai, _openai_page)
-ANTHROPIC = Listing("anthropic", "/v1/models", _anthropic, _anthropic_page)
-GEMINI = Listing("gemini", "/v1beta/models", _gemini, _gemini_page)
-BEDROCK = Listing("bedrock", "/foundation-models", _bedrock_single, _bedrock_page)
+OPENAI = Listing("openai_chat", _openai, _openai_page)
+ANTHROPIC = Listing("anthropic", _anthropic, _anthropic_page)
+GEMINI = Listing("gemini", _gemini, _gemini_page)
+BEDROCK = Listing("bedrock", _bedrock_single, _bedrock_page)
+LISTINGS = MappingProxyType({"/v1/models": OPENAI, "/v1beta/models": GEMINI, "/foundation-models": BEDROCK})
