@@ -3,9 +3,18 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from waypost.dialects import anthropic, bedrock, cohere, openai_chat
+from waypost.dialects import anthropic, bedrock, cohere, openai_chat, openai_responses
 from waypost.dialects.dialect import Dialect
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
-    {dialect.name: dialect for dialect in (openai_chat.DIALECT, anthropic.DIALECT, cohere.DIALECT, bedrock.DIALECT)}
+    {
+        dialect.name: dialect
+        for dialect in (
+            openai_chat.DIALECT,
+            openai_responses.DIALECT,
+            anthropic.DIALECT,
+            cohere.DIALECT,
+            bedrock.DIALECT,
+        )
+    }
 )

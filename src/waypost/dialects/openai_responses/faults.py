@@ -1,4 +1,4 @@
-"""Errors: what providers of this protocol say when they fail, into faults, and a caller's, written as OpenAI writes its own.
+"""Errors: what providers of this protocol say when they fail, into faults, and a caller's, as OpenAI writes its own.
 
 An error stands in `error`, bare in the body or the event, or in the `error` of a response that failed.
 """
@@ -69,7 +69,13 @@ _TOO_LONG = (
     "maximum prompt length",
 )
 _BLOCKED = ("content management policy", "content policy", "content_policy", "usage policy", "content filter")
-_OUT_OF_MONEY = ("exceeded your current quota", "insufficient balance", "insufficient credits", "credit balance", "billing")
+_OUT_OF_MONEY = (
+    "exceeded your current quota",
+    "insufficient balance",
+    "insufficient credits",
+    "credit balance",
+    "billing",
+)
 
 _AGAIN_IN = re.compile(
     r"(?:try again|retry) (?:in|after) (?P<told>(?:\d+(?:\.\d+)?\s*(?:ms|s|m|h)[a-z]*\s*)+)", re.IGNORECASE

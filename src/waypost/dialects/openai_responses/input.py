@@ -54,7 +54,9 @@ def _read_message(raw: Raw, where: str, turns: "_Turns") -> None:
     message = read_message(raw, where)
     role = _ROLES.get(message.role or "")
     if role is None:
-        raise ShapeError(f"{where}.role: {'is missing' if message.role is None else 'must be user, assistant, system or developer'}")
+        raise ShapeError(
+            f"{where}.role: {'is missing' if message.role is None else 'must be user, assistant, system or developer'}"
+        )
     blocks = read_content(message.content, f"{where}.content")
     members = decode(_members_decoder, raw, where)
     extra: tuple[tuple[str, Json], ...] = ()

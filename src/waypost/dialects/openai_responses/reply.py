@@ -23,7 +23,7 @@ from waypost.dialects.openai_responses.words import (
 )
 
 
-class _Incomplete(Struct, gc=False):
+class IncompleteDetails(Struct, gc=False):
     reason: str | None = None
 
 
@@ -34,7 +34,7 @@ class WireResponse(Struct, gc=False):
     model: str | None = None
     created_at: int | float | None = None
     status: str | None = None
-    incomplete_details: _Incomplete | None = None
+    incomplete_details: IncompleteDetails | None = None
     output: list[Raw] | None = None
     usage: Raw = ABSENT
     error: Raw = ABSENT
@@ -104,8 +104,11 @@ def _read_output(items: list[Raw]) -> tuple[tuple[Block, ...], list[Raw], bool]:
 
 
 def stop_of(wire: WireResponse, called: bool) -> Stop | None:
-    reason = None if wire.incomplete_details is None else wire.incomplete_details.reason
-    return read_stop(wire.status, reason, called)
+    return stop_of_parts(wire.status, wire.incomplete_details, called)
+
+
+def stop_of_parts(status: str | None, details: IncompleteDetails | None, called: bool) -> Stop | None:
+    return read_stop(status, None if details is None else details.reason, called)
 
 
 def created_of(wire: WireResponse) -> int | None:

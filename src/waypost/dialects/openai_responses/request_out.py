@@ -1,7 +1,7 @@
 """A neutral request → Responses bytes. What can't be carried is reported by the caller's name for it, once each.
 
-A request of another dialect is never stored at the provider: its caller sends the whole conversation anyway. That it can
-be gone on with, reasoning is asked for in its encrypted form; models that do not reason refuse the question, so the
+A request of another dialect is never stored at the provider: its caller sends the whole conversation anyway. That it
+can be gone on with, reasoning is asked for in its encrypted form; models that do not reason refuse the question, so the
 model's name, or a provider's quirks "encrypted_content" and "no_encrypted_content", decide. Further quirks:
 "cache_breakpoint" (takes marks of what to cache), "no_store" (refuses `store`).
 """
@@ -39,7 +39,9 @@ _TIERS = {
     **{tier: tier for tier in ("auto", "default", "flex", "priority", "scale")},
     "standard_only": "default",  # Anthropic's word for it
 }
-_REASONING_MODEL = re.compile(r"(?:^|[/.])(?:o[1-9]|gpt-(?:[5-9]|oss)|codex|grok-(?:[4-9]|code))(?!.*(?:chat|non-reasoning))")
+_REASONING_MODEL = re.compile(
+    r"(?:^|[/.])(?:o[1-9]|gpt-(?:[5-9]|oss)|codex|grok-(?:[4-9]|code))(?!.*(?:chat|non-reasoning))"
+)
 _encode = msgspec.json.Encoder().encode
 _members_decoder = msgspec.json.Decoder(dict[str, Raw])
 _names_decoder = msgspec.json.Decoder(list[str])

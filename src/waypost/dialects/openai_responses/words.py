@@ -97,10 +97,7 @@ def read_usage(raw: Raw) -> Usage | None:
 
 
 def write_usage(usage: Usage | None) -> dict[str, object] | None:
-    """None where input or output is unknown: unknown is never 0. The details are mandatory: 0 stands for untold there.
-
-    Only the write count may stay away: providers of before explicit caching do not tell it either.
-    """
+    """None where input or output is unknown, which is never 0. The details are mandatory: 0 stands for untold there."""
     if usage is None or usage.input is None or usage.output is None:
         return None
     cached, cache_write, reasoning = usage.cache_read or 0, usage.cache_write or 0, usage.reasoning or 0
@@ -200,5 +197,3 @@ def tokens_of(logprobs: Json | None) -> list[Raw]:
         return _logprobs_decoder.decode(logprobs).content or []
     except (DecodeError, UnicodeDecodeError, RecursionError):
         return []
-
-
