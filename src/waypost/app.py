@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from waypost.config.model import Config
+from waypost.config.model import Config, Credential, Provider
 from waypost.config.secrets import digest_of, resolve
 from waypost.dialects.registry import DIALECTS
 from waypost.gateway.fast_path import FastPath
@@ -26,6 +26,8 @@ from waypost.server.http import HttpServer
 from waypost.server.status import Status
 from waypost.telemetry.log import place_of
 from waypost.telemetry.tally import Tally
+from waypost.upstream.auth.choose import choose
+from waypost.upstream.auth.issuing import Issuing
 from waypost.upstream.dial import Dialer
 from waypost.upstream.lines import Line, peer_of
 from waypost.upstream.pool import Pool
@@ -55,8 +57,12 @@ def build_gateway(
     log: Log,
     clock: Clock | None = None,
     previous: Gateway | None = None,
+    issuing: Issuing | None = None,
 ) -> Gateway:
-    """Everything a walk needs. `previous` hands on what outlives a reload. Raises SecretError, ValueError."""
+    """Everything a walk needs. `previous` hands on what outlives a reload; without `issuing` no tokens can be fetched.
+
+    Raises SecretError, ValueError.
+    """
     tables = compile_tables(config, prices)
     same_breakers = previous is not None and previous.config.breaker == config.breaker
     rates = [(each.name, each.rate_limit) for each in config.providers if each.rate_limit is not None]
@@ -64,7 +70,7 @@ def build_gateway(
         (each.name, each.rate_limit) for each in previous.config.providers if each.rate_limit is not None
     ]
     # Before the budgets, whose limits apply at once: a configuration that can't be built must not have touched them.
-    keyring, lines = build_keyring(config, environ), build_lines(config, environ)
+    keyring, lines = build_keyring(config, environ), build_lines(config, environ, issuing)
     return Gateway(
         config=config,
         tables=tables,
@@ -99,17 +105,30 @@ def build_keyring(config: Config, environ: Mapping[str, str]) -> Keyring:
     return Keyring(callers, secrets)
 
 
-def build_lines(config: Config, environ: Mapping[str, str]) -> dict[str, Line]:
-    """By `provider/credential`. Secrets are resolved here, once."""
-    lines: dict[str, Line] = {}
-    for provider in config.providers:
-        peer = peer_of(provider, config.ca_file)
-        for credential in provider.credentials:
-            secret = None if credential.api_key is None else resolve(credential.api_key, environ)
-            lines[f"{provider.name}/{credential.name}"] = Line(provider, secret, peer)
-        if not provider.credentials:
-            lines[f"{provider.name}/{NO_CREDENTIAL}"] = Line(provider, None, peer)
-    return lines
+def build_lines(
+    config: Config, environ: Mapping[str, str], issuing: Issuing | None = None
+) -> dict[str, dict[str, Line]]:
+    """By `provider/credential`, then by dialect, the preferred one first. Secrets are resolved here, once.
+
+    Raises SecretError, and ValueError for a login that is not there.
+    """
+    issuing = issuing or Issuing()
+    issuing.begin()
+    return {
+        f"{provider.name}/{credential.name}": {
+            spoken.dialect: _line(spoken, credential, config, environ, issuing) for spoken in (provider, *provider.also)
+        }
+        for provider in config.providers
+        for credential in provider.credentials or (Credential(name=NO_CREDENTIAL),)
+    }
+
+
+def _line(
+    provider: Provider, credential: Credential, config: Config, environ: Mapping[str, str], issuing: Issuing
+) -> Line:
+    secret = None if credential.api_key is None else resolve(credential.api_key, environ)
+    scheme = choose(provider, credential, environ, issuing, config.ca_file)
+    return Line(provider, secret, peer_of(provider, config.ca_file), scheme)
 
 
 class Waypost:
@@ -121,6 +140,7 @@ class Waypost:
         self._prices = packaged_prices()
         self._ledger: RunningLedger = start_ledger(config.store)
         self._pool = Pool(Dialer(environ))
+        self._issuing = Issuing(self._pool.send)
         try:
             self.gateway = build_gateway(
                 config,
@@ -129,10 +149,12 @@ class Waypost:
                 journal=self._ledger.journal,
                 prices=self._prices,
                 log=log,
+                issuing=self._issuing,
             )
         except BaseException:
             self._ledger.close()
             raise
+        self._fetch_tokens(self.gateway)
         self._restore_budgets(self.gateway)
         self._status = Status(lambda: self.gateway, self._ledger.mover, time.time_ns())
         self._fast_path = FastPath(lambda: self.gateway, self._pool)
@@ -175,12 +197,14 @@ class Waypost:
             prices=self._prices,
             log=self._log,
             previous=before,
+            issuing=self._issuing,
         )
         for name in ("server", "store"):
             if getattr(config, name) != getattr(before.config, name):
                 self._log("needs_restart", section=name)
         self._restore_budgets(built)
         self.gateway = built
+        self._fetch_tokens(built)
         self._log("reloaded", revision=config.revision)
 
     async def cut(self) -> None:
@@ -192,6 +216,7 @@ class Waypost:
         cut = await self._data.drain(self.gateway.config.server.drain_s)
         await self._admin.close()
         self._fast_path.flush()
+        self._issuing.close()
         self._pool.close()
         await asyncio.get_running_loop().run_in_executor(None, self._ledger.close)
         if self._ledger.journal.waiting:
@@ -206,6 +231,13 @@ class Waypost:
         spent = self._ledger.spent(windows.values())
         for each, window in windows.items():
             each.restore(spent.get(window, 0), now_s)
+
+    def _fetch_tokens(self, gateway: Gateway) -> None:
+        """Begins now, so that the first call need not wait; and ends what only the old configuration had a need for."""
+        self._issuing.settle()
+        for lines in gateway.lines.values():
+            for line in lines.values():
+                line.warm()
 
     def _tls(self) -> "ssl.SSLContext | None":
         tls = self.gateway.config.server.tls

@@ -8,13 +8,13 @@ import pytest
 
 import waypost
 from waypost.config import catalogue
-from waypost.config.model import ProviderClass
+from waypost.config.model import Auth, ProviderClass
 from waypost.config.provider_sections import CAPABILITIES, DIALECTS, QUIRKS
 
 ENTRIES = catalogue.entries()
 KINDS = {
     "openai", "anthropic", "gemini", "xai", "deepseek", "qwen", "glm", "mistral", "groq", "together", "fireworks",
-    "openrouter", "cerebras", "azure-openai", "ollama", "vllm", "lmstudio", "llama.cpp",
+    "openrouter", "cerebras", "azure-openai", "cohere", "bedrock", "vertex", "vertex-anthropic", "ollama", "vllm", "lmstudio", "llama.cpp",
 }  # fmt: skip
 
 
@@ -33,13 +33,20 @@ def test_an_entry_is_complete(entry: catalogue.Entry) -> None:
     assert (entry.auth_header == "authorization") == (entry.auth_prefix == "Bearer ")
     assert entry.max_output_field in (None, "max_tokens", "max_completion_tokens")
     if entry.provider_class is ProviderClass.HOSTED:
-        assert entry.api_key_variables
-        assert (entry.base_url or entry.base_url_example or "").startswith("https://")
+        assert entry.api_key_variables or entry.auth is Auth.GOOGLE
+        place = entry.base_url or entry.base_url_example or entry.regional_base_url or ""
+        assert place.startswith("https://")
     else:
         assert entry.base_url_variables
         assert ipaddress.ip_address(urlsplit(entry.base_url or "").hostname or "").is_loopback
         assert entry.region is None
         assert entry.price_source is None
+    for dialect, more in entry.also.items():
+        assert dialect in DIALECTS
+        assert dialect != entry.dialect
+        assert more.quirks <= set(QUIRKS)
+        assert more.base_url is None or more.base_url.startswith(("/", "https://"))
+        assert (more.auth_header is None) == (more.auth_prefix is None)
 
 
 def test_prices_come_from_providers_that_the_price_table_knows() -> None:
@@ -60,7 +67,7 @@ def test_files_are_short_and_carry_their_name() -> None:
     assert len(files) == len(KINDS)
     for file in files:
         lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-        assert len(lines) <= 18, file.name
+        assert len(lines) <= 20, file.name
         assert file.stem == next(e.name for e in ENTRIES if e.name.replace(".", "-") == file.stem).replace(".", "-")
 
 

@@ -75,7 +75,7 @@ def _configuration(explicit: str | None, environ: Mapping[str, str]) -> Generato
         yield Finding(Level.FAILED, "configuration", str(error), "mend what it names; `waypost check` reads it again")
         return Config(revision="")
     yield Finding(Level.OK, "configuration", f"{path or 'from the environment'}: revision {config.revision}")
-    secrets = sum(one.api_key is not None for provider in config.providers for one in provider.credentials)
+    secrets = sum(len(one.secrets) for provider in config.providers for one in provider.credentials)
     yield Finding(Level.OK, "secrets", f"{secrets} of {secrets} provider keys are there")
     if not config.providers:
         yield Finding(

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from waypost.config import catalogue
+from waypost.config.credentials import MEMBERS
 from waypost.config.environment import config_from_environment
 from waypost.config.errors import ConfigError
-from waypost.config.model import Config, Provider, ProviderClass
+from waypost.config.model import Config, Provider, ProviderClass, Secret
 from waypost.config.reader import DEFAULT_FILE, VARIABLE, read_config
 
 NAME = "init"
@@ -114,8 +115,10 @@ def _provider(provider: Provider) -> str:
     if provider.base_url != entry.base_url and provider.provider_class is ProviderClass.LOCAL:
         members.append("class: local")
     (credential,) = provider.credentials
-    if credential.api_key is not None:
-        members.append(f"api_key: {credential.api_key.source}")
+    for name in MEMBERS:
+        value = getattr(credential, name)
+        if isinstance(value, Secret):
+            members.append(f"{name}: {value.source}")
     return f"  {provider.name}: {{ {', '.join(members)} }}   # {entry.title}\n"
 
 

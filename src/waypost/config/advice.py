@@ -14,7 +14,7 @@ def advise(config: Config) -> tuple[str, ...]:
 def _literals(config: Config) -> Iterator[str]:
     for provider in config.providers:
         for credential in provider.credentials:
-            if credential.api_key is not None and not is_reference(credential.api_key):
+            if not all(is_reference(secret) for secret in credential.secrets):
                 yield f"providers.{provider.name}: a key is written in the file; ${{NAME}} or file:PATH keeps it out"
     for key in config.keys:
         if key.key is not None and not is_reference(key.key):

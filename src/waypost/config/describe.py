@@ -11,12 +11,16 @@ from typing import Any
 
 import msgspec
 
-from waypost.config.model import Address, Config, Key, Provider, Route, Secret, TargetRef
+from waypost.config.model import Address, Config, Credential, Key, Provider, Route, Secret, TargetRef
 from waypost.config.secrets import REFERENCE, is_reference
 from waypost.config.yaml_source import dotted
 
 HIDDEN = "***"
 _REVISION_DIGITS = 16
+_OF_A_DIALECT = (
+    *("dialect", "base_url", "auth", "auth_header", "auth_prefix", "path", "stream_path", "quirks"),
+    *("max_output_field", "count_tokens"),
+)
 
 
 def describe_config(config: Config) -> dict[str, object]:
@@ -66,14 +70,32 @@ class _Describing:
         found["headers"] = {name: self._maybe_secret(path, "headers", name, value) for name, value in provider.headers}
         found["query"] = {name: self._maybe_secret(path, "query", name, value) for name, value in provider.query}
         found["prices"] = {name: self._plain(price) for name, price in provider.prices}
-        found["credentials"] = {one.name: self._plain(one.api_key) for one in provider.credentials}
+        found["credentials"] = {one.name: self._credential(one) for one in provider.credentials}
+        if provider.also:
+            found["also"] = [self._further(one) for one in provider.also]
         return found
+
+    def _further(self, provider: Provider) -> dict[str, object]:
+        """Only what may differ from dialect to dialect, and of its headers no value."""
+        return {member: self._plain(getattr(provider, member)) for member in _OF_A_DIALECT}
+
+    def _credential(self, credential: Credential) -> object:
+        if credential.secrets == (credential.api_key,) or credential == Credential(name=credential.name):
+            return self._plain(credential.api_key)
+        told: dict[str, object] = self._plain(credential)
+        return {name: value for name, value in told.items() if name != "name" and value is not None}
 
     def _route(self, route: Route) -> dict[str, object]:
         found: dict[str, object] = self._plain(route)
-        found["targets"] = [{"model": str(target), "weight": target.weight} for target in route.targets]
-        found["fallbacks"] = [str(target) for target in route.fallbacks]
+        found["targets"] = [self._target(target) | {"weight": target.weight} for target in route.targets]
+        plain = [self._target(target) for target in route.fallbacks]
+        found["fallbacks"] = [target if len(target) > 1 else target["model"] for target in plain]
         return found
+
+    @staticmethod
+    def _target(target: TargetRef) -> dict[str, object]:
+        told: dict[str, object] = {"model": str(target)}
+        return told if target.dialect is None else {**told, "dialect": target.dialect}
 
     def _key(self, key: Key) -> dict[str, object]:
         found: dict[str, object] = self._plain(key)

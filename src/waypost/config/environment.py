@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from waypost.config import catalogue
+from waypost.config.credentials import AWS_VARIABLES, aws_credential
 from waypost.config.describe import revision_of
 from waypost.config.errors import ConfigError
 from waypost.config.fields import Reading
-from waypost.config.model import Config, Provider, ProviderClass, Secret
+from waypost.config.model import Auth, Config, Provider, ProviderClass, Secret
 from waypost.config.providers import complete
 from waypost.config.urls import split_url
 
@@ -41,12 +42,15 @@ def _provider(reading: Reading, entry: catalogue.Entry) -> Provider | None:
     place = _first_set(entry.base_url_variables, environ)
     key = _first_set(entry.api_key_variables, environ)
     hosted = entry.provider_class is ProviderClass.HOSTED
-    needed = [key] if hosted else [place]
-    if hosted and entry.base_url is None:
-        needed.append(place)
-    if None in needed:
+    region = _first_set(entry.region_variables, environ)
+    has_login = key is not None or (entry.auth is Auth.SIGV4 and bool(aws_credential(environ).secrets))
+    has_place = place is not None or (hosted and (entry.base_url is not None or region is not None))
+    if not has_place or (hosted and not has_login):
         return None
     values: dict[str, object] = {"kind": entry.name}
+    if region is not None and place is None and entry.regional_base_url is not None:
+        # The address only: models may be served across regions, so it promises nothing about where calls end up.
+        values["base_url"] = entry.regional_base_url.replace("{region}", environ[region])
     if place is not None:
         base_url = base_url_from(environ[place], entry)
         if base_url is None:
@@ -58,6 +62,12 @@ def _provider(reading: Reading, entry: catalogue.Entry) -> Provider | None:
     if key is not None:
         values["api_key"] = Secret(f"${{{key}}}")
         reading.mark(f"{entry.name}.api_key", 1, 0)
+    elif hosted:
+        for member in AWS_VARIABLES:
+            secret = getattr(aws_credential(environ), member)
+            if secret is not None:
+                values[member] = secret
+                reading.mark(f"{entry.name}.{member}", 1, 0)
     return complete(reading, entry.name, values, entry.name)
 
 

@@ -77,6 +77,17 @@ def check_target(reading: Reading, path: str, provider: str, model: str, known: 
         reading.report(path, f"provider {provider} does not list this model{nearest(model, models)}")
 
 
+def check_dialects(
+    reading: Reading, routes: Iterable[tuple[str, dict[str, Any]]], spoken: Mapping[str, tuple[str, ...]]
+) -> None:
+    """Reports a target whose dialect its provider does not speak. `spoken`: of the providers that could be read."""
+    for _, values in routes:
+        for path, target in (*values.get("targets", ()), *values.get("fallbacks", ())):
+            known = spoken.get(target.provider)
+            if target.dialect is not None and known is not None and target.dialect not in known:
+                reading.report(f"{path}.dialect", f"provider {target.provider} speaks {', '.join(known)}")
+
+
 def check_tasks(
     reading: Reading, tasks: Iterable[tuple[str, str]], routes: tuple[str, ...], known: Known
 ) -> tuple[tuple[str, str], ...]:

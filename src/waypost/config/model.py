@@ -107,23 +107,63 @@ class PriceOverride(Struct, frozen=True, kw_only=True):
     reasoning: int | None = None
 
 
+class Auth(StrEnum):
+    """How a provider is shown who calls. A credential that is an `api_key` is sent as it is, whatever this says."""
+
+    HEADER = "header"
+    QUERY = "query"
+    SIGV4 = "sigv4"
+    GOOGLE = "google"
+    ENTRA = "entra"
+
+
 class Credential(Struct, frozen=True, kw_only=True):
-    """One login of one provider. `name` is the profile's, `default` for a provider with a single key."""
+    """One login of one provider. `name` is the profile's, `default` for a provider with a single key.
+
+    At most one way of logging in is given: `api_key`, the AWS ones, `credentials_file`, the Entra ones. None of them:
+    the provider needs none (local), or what the machine has is taken (`Auth.SIGV4`, `Auth.GOOGLE`).
+    """
 
     name: str
-    api_key: Secret | None  # None: the provider needs no key (local)
+    api_key: Secret | None = None
+    access_key_id: Secret | None = None
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
+    credentials_file: str | None = None
+    tenant_id: str | None = None
+    client_id: str | None = None
+    client_secret: Secret | None = None
+
+    def scheme(self, usual: Auth) -> Auth:
+        """How it is shown: what it is made of says so; `usual` is the provider's own."""
+        if self.access_key_id is not None:
+            return Auth.SIGV4
+        if self.credentials_file is not None:
+            return Auth.GOOGLE
+        return Auth.ENTRA if self.client_secret is not None else usual
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Those that are given."""
+        every = (self.api_key, self.access_key_id, self.secret_access_key, self.session_token, self.client_secret)
+        return tuple(secret for secret in every if secret is not None)
 
 
 class Provider(Struct, frozen=True, kw_only=True):
-    """A provider as configured, completed from its catalogue entry. `base_url` is what that vendor's own SDK takes."""
+    """A provider as configured, completed from its catalogue entry. `base_url` is what that vendor's own SDK takes.
+
+    `also`: the same provider as it speaks further dialects, each whole; only the first has this member.
+    """
 
     name: str
     kind: str
     base_url: str
     dialect: str
-    auth_header: str  # "authorization" or a header's name
+    auth_header: str  # "authorization" or a header's name; with Auth.QUERY, a parameter's
     auth_prefix: str  # "Bearer " or ""
     provider_class: ProviderClass
+    auth: Auth = Auth.HEADER
+    also: "tuple[Provider, ...]" = ()
     region: str | None = None
     credentials: tuple[Credential, ...] = ()
     models: tuple[str, ...] | None = None  # None: any model name may be asked for
@@ -135,11 +175,17 @@ class Provider(Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()  # sent with every call
     query: tuple[tuple[str, str], ...] = ()
     path: str | None = None  # appended to base_url instead of the dialect's path; `{model}` is replaced
+    stream_path: str | None = None  # the same for streams, where theirs differs
     count_tokens: bool = False  # serves /v1/messages/count_tokens
     price_source: str | None = None  # provider id in the price table
     proxy: str | None = None  # None: from the environment; "none": no proxy
     ca_file: str | None = None
     capabilities: frozenset[str] | None = None  # None: unknown, anything may be asked
+
+    @property
+    def dialects(self) -> tuple[str, ...]:
+        """The names of those it speaks, the preferred one first."""
+        return (self.dialect, *(each.dialect for each in self.also))
 
     def __repr__(self) -> str:
         """Its name alone: headers, query and proxy may hold what must not be seen."""
@@ -160,11 +206,15 @@ class DroppedParameters(StrEnum):
 
 
 class TargetRef(Struct, frozen=True):
-    """`provider/model` of a route, with its weight (only the weighted strategy reads it)."""
+    """`provider/model` of a route, with its weight (only the weighted strategy reads it).
+
+    `dialect`: the only one to speak with it; None leaves it to the caller's.
+    """
 
     provider: str
     model: str
     weight: float = 1.0
+    dialect: str | None = None
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"

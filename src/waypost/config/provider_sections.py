@@ -1,6 +1,6 @@
 """The keys of a provider, in tables as those of `sections.py`."""
 
-from waypost.config.fields import Field, Kind, Reading, Section, list_of, map_of, read_section, section_kind, set_of
+from waypost.config.fields import Field, Section, list_of, map_of, members_kind, section_kind, set_of
 from waypost.config.kinds import (
     FLAG,
     HEADER_NAME,
@@ -20,9 +20,8 @@ from waypost.config.kinds import (
     name_kind,
     whole,
 )
-from waypost.config.model import Credential, PriceOverride, Provider, ProviderClass, Secret
+from waypost.config.model import Auth, Credential, PriceOverride, Provider, ProviderClass
 from waypost.config.urls import BASE_URL, PROXY
-from waypost.config.yaml_source import Node
 
 CAPABILITIES = ("tools", "images", "documents", "audio", "structured", "reasoning")
 QUIRKS = {
@@ -37,10 +36,9 @@ QUIRKS = {
     "thinking": "Takes `thinking: {type: enabled}` or `disabled`.",
     "thinking_budget": "Claude models behind another name that think by a budget of tokens (dialect `anthropic`).",
     "top_k": "Takes `top_k`.",
+    "vertex": "Claude on Vertex AI: `anthropic_version` in the body, and no `model` (dialect `anthropic`).",
 }
-DIALECTS = ("openai_chat", "anthropic")
-_LATER = "this release serves openai_chat and anthropic only"
-LATER_DIALECTS = dict.fromkeys(("openai_responses", "gemini", "cohere", "bedrock"), _LATER)
+DIALECTS = ("openai_chat", "openai_responses", "anthropic", "gemini", "cohere", "bedrock")
 PRICE = money("dollars per million tokens", 1_000_000)
 
 PRICES = Section(
@@ -56,17 +54,51 @@ PRICES = Section(
     ),
 )
 
-PROFILE = Section(
-    path="providers.NAME.profiles.PROFILE",
-    meaning="One of several logins of a provider. Calls are spread over them, and each has a breaker of its own.",
-    struct=Credential,
-    fields=(Field(key="api_key", kind=SECRET, required=True, meaning="This login's key."),),
+LOGIN = (
+    Field(
+        key="access_key_id",
+        kind=SECRET,
+        meaning=(
+            "AWS: calls are signed (SigV4) with this and `secret_access_key`. Where neither these nor `api_key` are "
+            "given, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN` are taken at AWS's own "
+            "address, else what botocore finds on the machine (`pip install 'waypost[aws]'`)."
+        ),
+    ),
+    Field(key="secret_access_key", kind=SECRET, meaning="AWS: its secret, which is never sent."),
+    Field(key="session_token", kind=SECRET, meaning="AWS: of temporary credentials."),
+    Field(
+        key="credentials_file",
+        kind=PATH,
+        meaning=(
+            "Google Cloud: a service account's key (`pip install 'waypost[google]'`) or what `gcloud auth "
+            "application-default login` wrote. Tokens are fetched with it, and renewed before they expire."
+        ),
+        default=(
+            "with `auth: google`: `GOOGLE_APPLICATION_CREDENTIALS`, else gcloud's own file (in `CLOUDSDK_CONFIG`), "
+            "else the machine's metadata server (`GCE_METADATA_HOST`)"
+        ),
+    ),
+    Field(
+        key="tenant_id",
+        kind=TEXT,
+        meaning=(
+            "Entra: tenant of an application whose tokens are fetched, and renewed before they expire, from the "
+            "authority of the resource's cloud or `AZURE_AUTHORITY_HOST`."
+        ),
+    ),
+    Field(key="client_id", kind=TEXT, meaning="Entra: the application."),
+    Field(key="client_secret", kind=SECRET, meaning="Entra: its secret."),
 )
 
-
-def _read_profile(reading: Reading, node: Node, path: str) -> Secret | None:
-    secret: Secret | None = read_section(reading, node, path, PROFILE).get("api_key")
-    return secret
+PROFILE = Section(
+    path="providers.NAME.profiles.PROFILE",
+    meaning=(
+        "One of several logins of a provider: `api_key`, the AWS keys, `credentials_file`, or the Entra ones. "
+        "Calls are spread over them, and each has a breaker of its own."
+    ),
+    struct=Credential,
+    fields=(Field(key="api_key", kind=SECRET, meaning="This login's key."), *LOGIN),
+)
 
 
 PROVIDER = Section(
@@ -88,12 +120,24 @@ PROVIDER = Section(
         ),
         Field(
             key="dialect",
-            kind=choice(DIALECTS, LATER_DIALECTS),
+            kind=choice(DIALECTS),
             meaning=(
-                "The protocol to speak. One that is not the kind's own needs `base_url`, and brings the auth "
-                "of the vendor who invented it."
+                "The only protocol to speak. One that is not among the kind's own needs `base_url`, and brings the "
+                "auth of the vendor who invented it."
             ),
-            default="the kind's",
+            default="the kind's, see `dialects`",
+        ),
+        Field(
+            key="dialects",
+            attribute="also",
+            kind=list_of(choice(DIALECTS), unique=True),
+            meaning=(
+                "The protocols to speak: a caller's own if it is among them, so that the bytes pass untouched, else "
+                "the first. At a `base_url` of your own each is looked for where its SDK would: with `/v1` for those "
+                "of OpenAI, without for the others. `path`, `quirks`, `max_output_field` and `count_tokens` are the "
+                "first one's."
+            ),
+            default="all that the [kind](providers.md) speaks at its own `base_url`; elsewhere its first one",
         ),
         Field(
             key="class",
@@ -110,7 +154,8 @@ PROVIDER = Section(
             kind=REGION,
             meaning=(
                 "Where calls are processed; policies ask for it. The kind's own holds for the kind's own "
-                "`base_url` only. Unknown is denied where a policy lists regions."
+                "`base_url` only. Unknown is denied where a policy lists regions. For Bedrock also the region to call, "
+                "where `base_url` does not say it."
             ),
             default="the kind's",
         ),
@@ -120,9 +165,19 @@ PROVIDER = Section(
             meaning="The key. A hosted provider at the kind's own address takes the usual variable if this is absent.",
         ),
         Field(
+            key="auth",
+            kind=choice(tuple(Auth)),
+            meaning=(
+                "How the provider is shown who calls, where the login does not say: `api_key` in `auth_header`, or in "
+                "the query parameter of that name; `sigv4`, `google` and `entra` as below."
+            ),
+            default="the kind's",
+        ),
+        *LOGIN,
+        Field(
             key="profiles",
             attribute="credentials",
-            kind=map_of(Kind("`{api_key}`", _read_profile), check_name, "PROFILE"),
+            kind=map_of(members_kind(PROFILE), check_name, "PROFILE"),
             meaning="Several logins instead of `api_key`.",
         ),
         Field(
@@ -157,7 +212,13 @@ PROVIDER = Section(
             key="path",
             kind=URL_PATH,
             meaning="Path appended to `base_url`; `{model}` is replaced.",
-            default="the dialect's",
+            default="the kind's, else the dialect's",
+        ),
+        Field(
+            key="stream_path",
+            kind=URL_PATH,
+            meaning="The same for streams, where theirs differs.",
+            default="as `path`",
         ),
         Field(
             key="quirks",
@@ -185,7 +246,12 @@ PROVIDER = Section(
             meaning="Whether it serves `/v1/messages/count_tokens`.",
             default="the kind's",
         ),
-        Field(key="auth_header", kind=HEADER_NAME, meaning="The header that carries the key.", default="the kind's"),
+        Field(
+            key="auth_header",
+            kind=HEADER_NAME,
+            meaning="The header (with `auth: query`, the parameter) that carries the key.",
+            default="the kind's",
+        ),
         Field(
             key="auth_prefix",
             kind=HEADER_VALUE,

@@ -10,11 +10,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from waypost.config.credentials import DEFAULT
 from waypost.config.describe import revision_of
 from waypost.config.errors import ConfigError
 from waypost.config.fields import Reading, read_section
 from waypost.config.meaning import (
     check_breaker,
+    check_dialects,
     check_policy,
     check_server,
     check_tasks,
@@ -76,6 +78,7 @@ def _put_together(reading: Reading, values: dict[str, Any]) -> Config:
     parts: tuple[tuple[str, dict[str, Any]], ...] = values.get("providers", ())
     known = {name: members.get("models") for name, members in parts}
     providers = tuple(_complete_all(reading, parts))
+    check_dialects(reading, values.get("routes", ()), {one.name: one.dialects for one in providers})
     routes = make_routes(reading, values.get("routes", ()), known)
     route_names = tuple(name for name, _ in values.get("routes", ()))
     key_parts = values.get("keys", ())
@@ -115,7 +118,12 @@ def _check_files(reading: Reading, server: Server, providers: tuple[Provider, ..
     named = [("ca_file", ca_file)]
     if server.tls is not None:
         named += [("server.tls.certificate", server.tls.certificate), ("server.tls.key", server.tls.key)]
-    named += [(f"{reading.path_below('providers', one.name)}.ca_file", one.ca_file) for one in providers]
+    for one in providers:
+        path = reading.path_below("providers", one.name)
+        named.append((f"{path}.ca_file", one.ca_file))
+        for login in one.credentials:
+            below = path if login.name == DEFAULT else reading.path_below(f"{path}.profiles", login.name)
+            named.append((f"{below}.credentials_file", login.credentials_file))
     for path, name in named:
         if name is None:
             continue

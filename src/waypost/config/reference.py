@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from waypost.config import catalogue
+from waypost.config.credentials import AWS_VARIABLES
 from waypost.config.fields import Field, Section, anchor
-from waypost.config.model import Address, ProviderClass
+from waypost.config.model import Address, Auth, ProviderClass
 from waypost.config.provider_sections import QUIRKS
 from waypost.config.sections import SECTIONS
 
@@ -55,11 +56,16 @@ _PROVIDERS = """# Providers
 
 *Printed by `python -m waypost.config.reference providers`; a test fails while this page is not current.*
 
-A provider's `kind` names its entry here. Each is a file of ten to fifteen lines in `src/waypost/upstream/providers/`:
+A provider's `kind` names its entry here. Each is a file of ten to twenty lines in `src/waypost/upstream/providers/`:
 one that speaks a known protocol is added without Python. Every fact can be overridden in the configuration.
 
+Where a provider speaks several dialects, a caller who speaks one of them is passed through byte for byte; all others
+are translated to the first. The further ones hold at the address given here: at a `base_url` of your own a provider
+speaks the first one, or what [`dialect` or `dialects`](configuration.md#providersname) say.
+
 Without a configuration file, a hosted provider is there if one of its variables for a key is set (and, where the
-address is yours, the one for that), a local one if its address variable is.
+address is yours, the one for that), a local one if its address variable is. Bedrock is there if a region is set, and
+either its bearer token or an access key id with its secret; the two kinds of Vertex AI need a file.
 """
 
 _NOTES = """
@@ -94,10 +100,10 @@ def providers() -> str:
     return "".join(
         [
             _PROVIDERS,
-            "\n## Hosted\n\n| kind | vendor | dialect | base URL | variables | region | quirks |\n",
+            "\n## Hosted\n\n| kind | vendor | dialects | base URL | variables | region | quirks |\n",
             _RULE,
-            *(_entry(entry, (*entry.api_key_variables, *entry.base_url_variables)) for entry in hosted),
-            "\n## Local\n\n| kind | server | dialect | base URL | address variable | region | quirks |\n",
+            *(_entry(entry, _variables(entry)) for entry in hosted),
+            "\n## Local\n\n| kind | server | dialects | base URL | address variable | region | quirks |\n",
             _RULE,
             *(_entry(entry, entry.base_url_variables) for entry in local),
             "\n## Remarks\n\n",
@@ -109,12 +115,21 @@ def providers() -> str:
     )
 
 
+def _variables(entry: catalogue.Entry) -> tuple[str, ...]:
+    login = entry.api_key_variables
+    if entry.auth is Auth.SIGV4:
+        login = (*login, *AWS_VARIABLES.values())
+    return (*login, *entry.base_url_variables, *entry.region_variables)
+
+
 def _entry(entry: catalogue.Entry, variables: tuple[str, ...]) -> str:
-    base_url = f"`{entry.base_url}`" if entry.base_url else f"yours: `{entry.base_url_example}`"
-    names = ", ".join(f"`{name}`" for name in variables)
+    regional = entry.regional_base_url and entry.regional_base_url.replace("{region}", "REGION")
+    base_url = f"`{entry.base_url}`" if entry.base_url else f"yours: `{regional or entry.base_url_example}`"
+    dialects = ", ".join(f"`{dialect}`" for dialect in (entry.dialect, *entry.also))
+    names = ", ".join(f"`{name}`" for name in variables) or "none"
     quirks = ", ".join(f"`{quirk}`" for quirk in sorted(entry.quirks)) or "none"
     region = entry.region or "not stated"
-    return f"| `{entry.name}` | {entry.title} | `{entry.dialect}` | {base_url} | {names} | {region} | {quirks} |\n"
+    return f"| `{entry.name}` | {entry.title} | {dialects} | {base_url} | {names} | {region} | {quirks} |\n"
 
 
 def _sections() -> Iterator[str]:

@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 from waypost.config.fields import Field, Kind, Reading, Section, list_of, read_section
-from waypost.config.kinds import number, read_text
+from waypost.config.kinds import choice, number, read_text
 from waypost.config.model import TargetRef
+from waypost.config.provider_sections import DIALECTS
 from waypost.config.yaml_source import Node, Scalar
 
 EXPECTED = "provider/model, such as openai/gpt-5-mini"
@@ -34,7 +35,7 @@ REFERENCE = Kind("`provider/model`", _reference)
 
 TARGET_SECTION = Section(
     path="routes.NAME.targets[]",
-    meaning="A target with a weight. Without one, `provider/model` alone will do.",
+    meaning="A target with a weight or a dialect. Without either, `provider/model` alone will do.",
     struct=None,
     fields=(
         Field(
@@ -49,6 +50,12 @@ TARGET_SECTION = Section(
                 "for fallback."
             ),
         ),
+        Field(
+            key="dialect",
+            kind=choice(DIALECTS),
+            default="the caller's own, if the provider speaks it",
+            meaning="The only protocol to speak with it; one of those that its provider speaks.",
+        ),
     ),
 )
 
@@ -61,7 +68,7 @@ def _target(reading: Reading, node: Node, path: str) -> TargetRef | None:
     if "model" not in values:
         return None
     provider, model = values["model"]
-    return TargetRef(provider, model, values.get("weight", 1.0))
+    return TargetRef(provider, model, values.get("weight", 1.0), values.get("dialect"))
 
 
 def _targets(reading: Reading, node: Node, path: str) -> tuple[tuple[str, TargetRef], ...]:

@@ -46,6 +46,7 @@ class Edits(Struct, frozen=True, kw_only=True):
 
     `want_usage` asks a stream for its usage on the caller's behalf. `max_output` sets (or lowers) the output limit in
     the field named by `max_output_field` or, where None, the one the caller used, else the dialect's own default field.
+    `quirks` are the provider's.
     """
 
     model: str
@@ -53,6 +54,7 @@ class Edits(Struct, frozen=True, kw_only=True):
     max_output: int | None = None
     max_output_field: str | None = None
     remove_options: bool = False
+    quirks: frozenset[str] = frozenset()
 
 
 class Shape(Struct, frozen=True, kw_only=True):

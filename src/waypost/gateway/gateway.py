@@ -36,7 +36,10 @@ DEFAULT_OUTPUT = 16_384  # tokens held for a call without a limit, where the pro
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One candidate of a plan with the running parts behind it."""
+    """One candidate of a plan with the running parts behind it.
+
+    `dialect` is spoken with it, at the provider's own paths; `line` dials it for that.
+    """
 
     candidate: Candidate
     health: Health
@@ -52,14 +55,17 @@ class Lane:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """`dice` gives 53 random bits. `calls` are those under way, by id. `lines` by `provider/credential`."""
+    """`dice` gives 53 random bits. `calls` are those under way, by id.
+
+    `lines` by `provider/credential`, then by dialect, the one that it speaks with those of other dialects first.
+    """
 
     config: Config
     tables: Tables
     keyring: Keyring
     budgets: Budgets
     health: HealthBook
-    lines: Mapping[str, Line]
+    lines: Mapping[str, Mapping[str, Line]]
     dialects: Mapping[str, Dialect]
     upstream: Upstream
     journal: Journal
@@ -69,28 +75,28 @@ class Gateway:
     log: Log
     calls: "dict[str, Call | FastCall]"
     planned: set[str]  # plans that the journal has; bounded by being emptied
-    _lanes: dict[str, tuple[Lane, ...]] = field(default_factory=dict)
-    _standings: dict[tuple[str | None, str, str | None], Standing] = field(default_factory=dict)
+    _lanes: dict[tuple[str, str], tuple[Lane, ...]] = field(default_factory=dict)
+    _standings: dict[tuple[str | None, str, str | None, str], Standing] = field(default_factory=dict)
     _prepared: "dict[tuple[str | None, str, str, frozenset[str]], Prepared | None]" = field(default_factory=dict)
     _price_json: dict[Price, Raw] = field(default_factory=dict)
 
-    def standing(self, caller: Caller, name: str, task: str | None) -> Standing:
-        """Raises Refused: UNKNOWN_MODEL, and POLICY_DENIED for a name that the key may not use."""
-        key = (caller.name, name, task)
+    def standing(self, caller: Caller, name: str, task: str | None, dialect: str = "") -> Standing:
+        """`dialect`: the caller's. Raises Refused: UNKNOWN_MODEL, and POLICY_DENIED for a name that is not the key's."""
+        key = (caller.name, name, task, dialect)
         standing = self._standings.get(key)
         if standing is None:
-            standing = self._stand(caller, name, task)
+            standing = self._stand(caller, name, task, dialect)
             if len(self._standings) >= MOST_PLANS:
                 self._standings.pop(next(iter(self._standings)))
             self._standings[key] = standing
         return standing
 
-    def _stand(self, caller: Caller, name: str, task: str | None) -> Standing:
+    def _stand(self, caller: Caller, name: str, task: str | None, dialect: str) -> Standing:
         found = self.tables.find(name, task)
         # Where it goes, and not what was asked for: a task type leads away from the name in "model".
         if caller.routes is not None and found.plan.name not in caller.routes:
             raise Refused(ErrorKind.POLICY_DENIED, f"Key {caller.name!r} may not call {found.plan.name!r}.")
-        lanes = self.lanes(found.plan)
+        lanes = self.lanes(found.plan, dialect)
         return Standing(
             found,
             lanes,
@@ -111,19 +117,27 @@ class Gateway:
             self._prepared[key] = prepare()
         return self._prepared[key]
 
-    def lanes(self, plan: Plan) -> tuple[Lane, ...]:
-        """The plan's candidates, ready to be called, in the plan's order."""
-        lanes = self._lanes.get(plan.id)
+    def lanes(self, plan: Plan, dialect: str = "") -> tuple[Lane, ...]:
+        """The plan's candidates in the plan's order, ready to be called by a caller who speaks `dialect`."""
+        lanes = self._lanes.get((plan.id, dialect))
         if lanes is None:
             if len(self._lanes) >= MOST_PLANS:
                 self._lanes.pop(next(iter(self._lanes)))
-            lanes = self._lanes[plan.id] = tuple(self._lane(plan, candidate) for candidate in plan.candidates)
+            lanes = tuple(self._lane(plan, candidate, dialect) for candidate in plan.candidates)
+            self._lanes[plan.id, dialect] = lanes
         return lanes
 
-    def _lane(self, plan: Plan, candidate: Candidate) -> Lane:
-        line = self.lines[candidate.credential_key]
+    def _lane(self, plan: Plan, candidate: Candidate, dialect: str) -> Lane:
+        """The target's own dialect, else the caller's where the provider speaks it, else the provider's first."""
+        lines = self.lines[candidate.credential_key]
+        line = lines.get(candidate.dialect or dialect) or next(iter(lines.values()))
+        spoken, provider = self.dialects[line.provider.dialect], line.provider
+        if provider.path is not None:
+            spoken = msgspec.structs.replace(spoken, path=provider.path, stream_path=provider.stream_path)
+        elif provider.stream_path is not None:
+            spoken = msgspec.structs.replace(spoken, stream_path=provider.stream_path)
         health = self.health.of(candidate.provider, candidate.target_key, candidate.credential_key)
-        return Lane(candidate, health, self.dialects[line.provider.dialect], line, names_of(plan.route, candidate))
+        return Lane(candidate, health, spoken, line, names_of(plan.route, candidate))
 
     def write_plan(self, plan: Plan) -> None:
         """Puts the plan on record: decisions made with it can be explained. `planned` says if it is."""

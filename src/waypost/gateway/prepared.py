@@ -19,7 +19,7 @@ from waypost.gateway.gateway import Gateway
 from waypost.gateway.headers import passed_headers
 from waypost.gateway.keyring import Caller
 from waypost.gateway.settlement import around
-from waypost.gateway.whole import is_json, knows_old_limit_only, request_headers, shape_of
+from waypost.gateway.whole import is_json, knows_old_limit_only, request_headers, shape_of, speak_alike
 from waypost.ledger.records import Accepted, Attempt, Charge, Ended, Kind, Outcome, line
 from waypost.routing.candidates import Candidate
 from waypost.routing.decision import decide_with, encode_decision
@@ -30,6 +30,7 @@ from waypost.wire.http1 import header_lines, response_headers
 
 _MARK = "80000000000000000"  # what all marks start with
 _MOST_CANDIDATES = 8
+NAMED_IN_PATH = "vertex"  # such a provider wants no model in the body
 
 
 class Marks:
@@ -122,7 +123,7 @@ class Prepared:
         self.caller = caller
         self.standing = standing
         self.dialect = dialect
-        self.relayed = lane.dialect is dialect
+        self.relayed = speak_alike(lane.dialect, dialect)
         self.healths = standing.healths
         self.health = standing.healths[0]
         self.plan_id = plan.id
@@ -140,10 +141,17 @@ class Prepared:
         self.price = price
         self.prefix = lane.line.prefix(lane.dialect.path, lane.candidate.model)
         self.upstream = pool.lane(lane.line.peer)
-        self.edits = Edits(model=lane.candidate.model, max_output_field=provider.max_output_field)
+        self.edits = Edits(
+            model=lane.candidate.model, max_output_field=provider.max_output_field, quirks=provider.quirks
+        )
         self.moves_limit = bool(self.allowances) and knows_old_limit_only(lane)
         # Where nothing but the model's name changes: from and to, as JSON.
-        plainly = self.relayed and not self.moves_limit and model != lane.candidate.model
+        plainly = (
+            self.relayed
+            and not self.moves_limit
+            and model != lane.candidate.model
+            and NAMED_IN_PATH not in provider.quirks
+        )
         self.renames = (quote(model), quote(lane.candidate.model)) if plainly else None
         self.rename = dialect.rename
         self.shape = shape_of(lane, None)
@@ -235,7 +243,7 @@ def prepare(
 ) -> Prepared | None:
     """None where such a call is not plain, or would be refused."""
     try:
-        standing = gateway.standing(caller, model, None)
+        standing = gateway.standing(caller, model, None, dialect.name)
         return (
             Prepared(gateway, pool, caller, model, standing, dialect, needs)
             if _is_plain(standing, dialect, needs)
@@ -258,7 +266,8 @@ def _is_plain(standing: Standing, dialect: Dialect, needs: frozenset[str]) -> bo
         and all(each.candidate.units is not None for each in standing.lanes)
         and all(health.rate is None for health in standing.healths)
         and not settings.store_bodies
-        and (lane.dialect is dialect or settings.dropped_parameters is not DroppedParameters.REJECT)
+        and lane.line.is_fixed
+        and (speak_alike(lane.dialect, dialect) or settings.dropped_parameters is not DroppedParameters.REJECT)
     )
 
 

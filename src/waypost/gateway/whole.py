@@ -78,6 +78,7 @@ def edited_body(call: Call, course: Course, lane: Lane) -> bytes:
         max_output=output_limit(call, course, lane),
         max_output_field=lane.line.provider.max_output_field,
         remove_options=glance.options is not None,
+        quirks=lane.line.provider.quirks,
     )
     return call.dialect.edit(call.exchange.body, glance, edits)
 

@@ -39,6 +39,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     context_window: int | None = None
     denied: Denial | None = None
     prices: PriceSeries | None = None
+    dialect: str | None = None  # the only one to speak, where the target says so
     units: tuple[int, int, int] | None = None  # of `prices`, where they are one price for all times and sizes
 
     def price_at(self, at_s: float) -> Price | None:
@@ -86,6 +87,7 @@ class CandidateRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     context_window: int | None = None
     denied: Denial | None = None
     prices: tuple[dict[str, str], ...] = ()
+    dialect: str | None = None
 
 
 class PlanRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -160,6 +162,7 @@ def restore_plan(statics: bytes) -> Plan:
             capabilities=each.capabilities,
             context_window=each.context_window,
             denied=each.denied,
+            dialect=each.dialect,
         )
         for index, each in enumerate(record.candidates)
     )
@@ -215,6 +218,7 @@ def _candidates(
             denied=denial(policy, Author.OPERATOR, kind, provider.region, provider.name),
             prices=series,
             units=None if series is None else series.units,
+            dialect=reference.dialect,
         )
         for offset, name in enumerate(names)
     ]
@@ -235,6 +239,7 @@ def _record(candidate: Candidate) -> CandidateRecord:
         context_window=candidate.context_window,
         denied=candidate.denied,
         prices=() if series is None else tuple(_price_record(dated) for dated in series.prices),
+        dialect=candidate.dialect,
     )
 
 

@@ -6,36 +6,56 @@ it is never shown.
 
 import html
 from collections.abc import Iterator, Sequence
+from functools import partial
 from urllib.parse import quote, quote_plus, unquote, urlencode, urlsplit
 
 import msgspec
 
-from waypost.config.model import Provider
+from waypost.config.model import Auth, Provider
 from waypost.conversation.faults import Fault
+from waypost.upstream.auth.scheme import Scheme, Unsigned
 from waypost.upstream.pool import Origin, Outgoing, Peer
 from waypost.upstream.proxy import read_proxy
 from waypost.wire.http1 import header_lines, request_prefix
 
 USER_AGENT = "waypost"
 REDACTED = "[redacted]"
+MOST_PREFIXES = 256
 SHORTEST_SECRET = 8  # characters: what is shorter is no key, and would be found in the middle of words
 
 
 class Line:
-    """`peer` is where to connect; `outgoing` is a whole request to it."""
+    """`peer` is where to connect; `outgoing` is a whole request to it. `scheme` signs it, where no fixed key does.
 
-    __slots__ = ("_base_path", "_headers", "_host", "_prefixes", "_query", "_secret", "peer", "provider")
+    `is_fixed`: nothing in the head of a request depends on the moment or on the body.
+    """
 
-    def __init__(self, provider: Provider, secret: str | None, peer: Peer) -> None:
+    __slots__ = (
+        "_base_path",
+        "_headers",
+        "_host",
+        "_prefixes",
+        "_query",
+        "_scheme",
+        "_secret",
+        "is_fixed",
+        "peer",
+        "provider",
+    )
+
+    def __init__(self, provider: Provider, secret: str | None, peer: Peer, scheme: Scheme | None = None) -> None:
         parts = urlsplit(provider.base_url)
         self.provider = provider
         self.peer = peer
         self._base_path = parts.path.rstrip("/")
         self._host = parts.netloc.rpartition("@")[2]
-        self._query = urlencode(provider.query)
-        self._headers = _fixed_headers(provider, secret)
+        keyed = secret is not None and provider.auth is Auth.QUERY
+        self._query = urlencode((*provider.query, (provider.auth_header, secret)) if keyed else provider.query)
+        self._headers = _fixed_headers(provider, None if keyed else secret)
         self._secret = secret
-        self._prefixes: dict[str, bytes] = {}
+        self._scheme = scheme
+        self.is_fixed = scheme is None
+        self._prefixes: dict[tuple[str, str], bytes] = {}
         request_prefix("POST", self._base_path or "/", self._host, self._headers)  # what can't be sent is told at load
 
     def outgoing(
@@ -51,8 +71,8 @@ class Line:
         stall_s: float,
         deadline: float,
     ) -> Outgoing:
-        """A POST of `body` to the provider's path for this dialect's. `headers` come on top of the fixed ones."""
-        return Outgoing(
+        """A POST of `body` to a path of this provider's. `headers` come on top of the fixed ones."""
+        outgoing = Outgoing(
             peer=self.peer,
             prefix=self.prefix(path, model, query),
             body=body,
@@ -62,6 +82,19 @@ class Line:
             deadline=deadline,
             extra=header_lines(headers) if headers else b"",
         )
+        if self._scheme is not None:
+            unsigned = Unsigned(*self._target(path, model, query), body)
+            lines = self._scheme.lines(unsigned)
+            if lines is None:
+                outgoing.late = partial(self._scheme.wait, unsigned)
+            else:
+                outgoing.extra += lines
+        return outgoing
+
+    def warm(self) -> None:
+        """Begins to fetch what requests will be signed with. Inside a running loop."""
+        if self._scheme is not None:
+            self._scheme.warm()
 
     def with_secret(self, secret: str) -> "Line":
         """The same line with a caller's own key, for one call. ValueError for a key that no header can carry."""
@@ -93,6 +126,8 @@ class Line:
         """The key; every word of the configured headers, which may be `Bearer KEY`; parameters; the proxy's login."""
         if self._secret is not None:
             yield self._secret
+        if self._scheme is not None:
+            yield from self._scheme.secrets()
         for _, value in self.provider.headers:
             yield value
             yield from value.split()
@@ -103,19 +138,26 @@ class Line:
             yield from (password, unquote(password), *(read_proxy(proxy).authorization or "").split())
 
     def prefix(self, path: str, model: str, query: str = "") -> bytes:
-        """`Outgoing.prefix` for the provider's path in place of this dialect's."""
-        own = None if path.endswith("/count_tokens") else self.provider.path
-        if query or (own is not None and "{model}" in own):
-            return self._compose(path if own is None else own.replace("{model}", quote(model, safe="")), query)
-        prefix = self._prefixes.get(path)
+        """`Outgoing.prefix` for a path of this provider's; `{model}` in it stands for the model's name, quoted."""
+        if query:
+            return self._compose(path, model, query)
+        key = (path, model if "{" in path else "")
+        prefix = self._prefixes.get(key)
         if prefix is None:
-            prefix = self._prefixes[path] = self._compose(path if own is None else own, "")
+            if len(self._prefixes) >= MOST_PREFIXES:  # callers name models of their own
+                self._prefixes.pop(next(iter(self._prefixes)))
+            prefix = self._prefixes[key] = self._compose(path, model, "")
         return prefix
 
-    def _compose(self, path: str, query: str) -> bytes:
-        queries = "&".join(part for part in (self._query, query) if part)
-        target = f"{self._base_path}{path}{'?' if queries else ''}{queries}"
-        return request_prefix("POST", target, self._host, self._headers)
+    def _compose(self, path: str, model: str, query: str) -> bytes:
+        where, queries = self._target(path, model, query)
+        return request_prefix("POST", f"{where}{'?' if queries else ''}{queries}", self._host, self._headers)
+
+    def _target(self, path: str, model: str, query: str) -> tuple[str, str]:
+        """Path and query as they are sent."""
+        if "{model}" in path:
+            path = path.replace("{model}", quote(model, safe=""))
+        return f"{self._base_path}{path}", "&".join(part for part in (self._query, query) if part)
 
 
 def peer_of(provider: Provider, ca_file: str | None) -> Peer:

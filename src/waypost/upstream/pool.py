@@ -5,7 +5,7 @@ Knows how connections are reused, counted and timed out. What is sent and what c
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
 
@@ -26,6 +26,7 @@ class Outgoing(Struct):
     change; `extra` (`wire.http1.header_lines`) are this call's. Content-length is added. Durations in seconds;
     `deadline` is loop time.
 
+    `late` are header lines that have to be waited for, such as a token's; it raises UpstreamFault.
     `connect_s` bounds finding or opening a connection, `first_byte_s` the wait for the head of the answer, `stall_s`
     each silence within its body.
     """
@@ -38,6 +39,7 @@ class Outgoing(Struct):
     stall_s: float
     deadline: float
     extra: bytes = b""
+    late: Callable[[], Awaitable[bytes]] | None = None
 
     def __repr__(self) -> str:
         return f"Outgoing({self.peer.origin})"  # the rest holds secrets
@@ -179,7 +181,8 @@ class Pool:
         if not self._attentive:
             self._attend()
         body = call.body
-        head = b"%b%bcontent-length: %d\r\n\r\n" % (call.prefix, call.extra, len(body))
+        extra = call.extra if call.late is None else call.extra + await self._wait_for_lines(call.late, call.deadline)
+        head = b"%b%bcontent-length: %d\r\n\r\n" % (call.prefix, extra, len(body))
         head_only = call.prefix[:5] == b"HEAD "
         connection = lane.idle.pop() if lane.idle else await self._open(lane, call)
         while True:
@@ -220,6 +223,13 @@ class Pool:
         for lane in self._lanes.values():
             for connection in lane.idle:
                 connection.cut()
+
+    async def _wait_for_lines(self, late: Callable[[], Awaitable[bytes]], deadline: float) -> bytes:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await late()
+        except TimeoutError:
+            raise DeadlinePassed("the deadline of the call passed while credentials were waited for") from None
 
     async def _open(self, lane: Lane, call: Outgoing, *, fresh: bool = False) -> UpstreamConnection:
         """A connection that is free or new (`fresh`: new in any case), within `connect_s` and the deadline."""

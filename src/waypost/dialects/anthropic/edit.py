@@ -103,6 +103,7 @@ _RARE = frozenset(_Body.__struct_fields__) - {"model", "messages", "max_tokens",
 _UNBOUNDED = "unbounded"
 _ONLY_UNBOUNDED = frozenset((_UNBOUNDED,))
 _LOOKED_AT = frozenset(("image", "document", "tool_result", "container_upload"))
+VERTEX_VERSION = b'"vertex-2023-10-16"'  # what Vertex AI has in place of the model's name, which its path holds
 _DEEPEST = 4  # a document made of content within a tool result within a message
 
 
@@ -205,7 +206,9 @@ def _look_into(content: Raw, found: set[str], depth: int) -> None:
 def edit(body: bytes, seen: Glance, edits: Edits) -> bytes:
     """Usage is always told here: `want_usage` asks for nothing. The limit has one field: `max_output_field` is moot."""
     body = without_foreign(body)
-    if edits.model != seen.model:
+    if "vertex" in edits.quirks:
+        body = edit_members(body, {"model": None, "anthropic_version": VERTEX_VERSION})
+    elif edits.model != seen.model:
         body = rename_model(body, quote(seen.model), quote(edits.model))
     limit = edits.max_output
     if limit is not None:

@@ -46,7 +46,9 @@ def write_request(request: Request, shape: Shape) -> Written:
     limit = shape.default_max_output if request.max_tokens is None else request.max_tokens
     if shape.max_output is not None:
         limit = min(limit, shape.max_output)
-    body: Members = {"model": shape.model, "max_tokens": limit}
+    on_vertex = "vertex" in shape.quirks
+    body: Members = {"anthropic_version": "vertex-2023-10-16"} if on_vertex else {"model": shape.model}
+    body["max_tokens"] = limit
     if request.stream:
         body["stream"] = True
     body.update(_home_turns(request, lose) if home else _foreign_turns(request.turns, lose))
