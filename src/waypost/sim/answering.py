@@ -1,33 +1,32 @@
-"""One request → the steps that answer it: which protocol, which key, which model, which fault, how fast.
+"""One request → the steps that answer it: which key, which model, which fault, how fast.
 
-Knows both protocols' doors. Refuses to know sockets; chance and call numbers are arguments.
+Knows the order of these. Refuses to know protocols and sockets; chance and call numbers are arguments.
 """
 
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
-from urllib.parse import unquote
+from typing import Any, TypeVar, assert_never
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from waypost.sim import anthropic_write, openai_write
-from waypost.sim.anthropic_read import read_anthropic
 from waypost.sim.compose import compose_answer
 from waypost.sim.connection import Received
 from waypost.sim.dice import draw
-from waypost.sim.exchange import Answer, Question, Rejected, Reply, Streamed, StreamEvent, Whole
+from waypost.sim.doors import Act, Door, find_door
+from waypost.sim.exchange import Question, Rejected, Reply, Streamed, Whole
 from waypost.sim.faults import Fault, FaultKind, UnknownFault, is_due, read_markers, split_model
 from waypost.sim.latency import draw_seconds
-from waypost.sim.openai_read import read_openai
 from waypost.sim.perform import NO_PACE, Pace, Step, perform
 from waypost.sim.script import Model, Script, listed_models, model_of
+from waypost.sim.speaker import Speaker, Told
+from waypost.sim.speakers import ANTHROPIC
 
-CREATED = 1_750_000_000  # when every answer says it was made: answers must not depend on a clock
-_JSON = b"application/json"
 _Made = TypeVar("_Made")
 _BAD_GATEWAY = (
     b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><h1>502 Bad Gateway</h1></body>\r\n</html>\r\n"
 )
+_REMAINING = 9999  # requests, in headers that tell of a limit
 _STATUSES = {
     FaultKind.STATUS_400: (400, "The request is invalid."),
     FaultKind.STATUS_401: (401, "The API key is not valid."),
@@ -39,77 +38,6 @@ _STATUSES = {
     FaultKind.STATUS_503: (503, "The service is temporarily unavailable."),
     FaultKind.STATUS_529: (529, "Overloaded"),
 }
-_OPENAI_HEADERS = (
-    b"openai-organization: waypost-sim\r\nopenai-processing-ms: 1\r\nopenai-version: 2020-10-01\r\n"
-    b"x-ratelimit-limit-requests: 10000\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: 6ms\r\n"
-    b"x-ratelimit-limit-tokens: 2000000\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: 1ms\r\n"
-)
-_ANTHROPIC_HEADERS = (
-    b"anthropic-organization-id: waypost-sim\r\n"
-    b"anthropic-ratelimit-requests-limit: 10000\r\nanthropic-ratelimit-requests-remaining: %d\r\n"
-    b"anthropic-ratelimit-requests-reset: 2025-06-15T15:06:41Z\r\n"
-    b"anthropic-ratelimit-tokens-limit: 2000000\r\nanthropic-ratelimit-tokens-remaining: %d\r\n"
-    b"anthropic-ratelimit-tokens-reset: 2025-06-15T15:06:41Z\r\n"
-)
-
-
-class Speaker(Struct, frozen=True):
-    """One of the two protocols: its words for what both have."""
-
-    request_id_header: bytes
-    headers: bytes
-    read: Callable[[dict[str, Any], str, bool, int], Question]
-    whole: Callable[[Question, Answer, str, bool], bytes]
-    stream: Callable[[Question, Answer, str, bool], list[StreamEvent]]
-    error: Callable[[int, str, str, str | None], bytes]  # status, message, request id, code
-    error_event: Callable[[int, str, str], bytes]
-    rejected: Callable[[Rejected, str], bytes]
-    models: Callable[[list[str]], bytes]
-    model: Callable[[str], bytes]
-    bad_json: str
-    no_model: str
-    too_long: Callable[[int, int], str]
-
-
-OPENAI = Speaker(
-    request_id_header=b"x-request-id",
-    headers=_OPENAI_HEADERS,
-    read=lambda body, model, strict, size: read_openai(body, model, strict=strict, size=size),
-    whole=lambda question, answer, model, usage: openai_write.write_whole(
-        question, answer, model, CREATED, tell_usage=usage
-    ),
-    stream=lambda question, answer, model, usage: openai_write.write_stream(
-        question, answer, model, CREATED, tell_usage=usage
-    ),
-    error=lambda status, message, _, code: openai_write.write_error(status, message, code),
-    error_event=lambda status, message, _: openai_write.write_error_event(status, message),
-    rejected=lambda rejected, _: openai_write.write_rejected(rejected),
-    models=openai_write.write_models,
-    model=openai_write.write_model,
-    bad_json="We could not parse the JSON body of your request. The OpenAI API expects a JSON payload.",
-    no_model="you must provide a model parameter",
-    too_long=lambda tokens, most: (
-        f"This model's maximum context length is {most} tokens. However, your messages resulted in {tokens} tokens. "
-        "Please reduce the length of the messages."
-    ),
-)
-ANTHROPIC = Speaker(
-    request_id_header=b"request-id",
-    headers=_ANTHROPIC_HEADERS,
-    read=lambda body, model, strict, size: read_anthropic(body, model, strict=strict, size=size),
-    whole=lambda question, answer, model, usage: anthropic_write.write_whole(question, answer, model, tell_usage=usage),
-    stream=lambda question, answer, model, usage: anthropic_write.write_stream(
-        question, answer, model, tell_usage=usage
-    ),
-    error=lambda status, message, request_id, _: anthropic_write.write_error(status, message, request_id),
-    error_event=anthropic_write.write_error_event,
-    rejected=anthropic_write.write_rejected,
-    models=anthropic_write.write_models,
-    model=anthropic_write.write_model,
-    bad_json="The request body is not valid JSON",
-    no_model="model: Field required",
-    too_long=lambda tokens, most: f"prompt is too long: {tokens} tokens > {most} maximum",
-)
 
 
 class Call(Struct, frozen=True):
@@ -123,84 +51,52 @@ class Call(Struct, frozen=True):
 
 
 def answer_request(call: Call) -> list[Step]:
-    path = call.received.path.partition("?")[0]
-    speaker = _choose_speaker(call.received, path)
+    door = find_door(call.received)
     try:
-        return _open_door(call, path, speaker)
+        return _open(call, door)
     except Rejected as rejected:
-        reply = _whole(call, speaker, rejected.status, speaker.rejected(rejected, call.request_id))
-        return perform(reply, None, NO_PACE)
+        return perform(_refusal(call, door.speaker, rejected), None, NO_PACE)
 
 
-def _choose_speaker(received: Received, path: str) -> Speaker:
-    """By the path; where both have it, or neither, by the header that only Anthropic's callers send."""
-    if path == "/v1/chat/completions":
-        return OPENAI
-    if path.startswith("/v1/messages") or received.header("anthropic-version") is not None:
-        return ANTHROPIC
-    return OPENAI
-
-
-def _open_door(call: Call, path: str, speaker: Speaker) -> list[Step]:
+def _open(call: Call, door: Door) -> list[Step]:
+    speaker, method = door.speaker, call.received.method
     _check_key(call, speaker)
-    method = call.received.method
-    match path:
-        case "/v1/chat/completions" if method == "POST":
-            return _converse(call, speaker)
-        case "/v1/messages" if method == "POST":
-            _check_version(call.received)
-            return _converse(call, speaker)
-        case "/v1/messages/count_tokens" if method == "POST":
-            _check_version(call.received)
-            return _count(call)
-        case "/v1/models" if method == "GET":
+    if door.act is not Act.NOWHERE and method != door.method:
+        raise Rejected(405, f"Not allowed to {method} on {call.received.path.partition('?')[0]}.")
+    if speaker is ANTHROPIC and door.method == "POST" and not call.received.header("anthropic-version"):
+        raise Rejected(400, "anthropic-version: header is required")
+    match door.act:
+        case Act.CONVERSE:
+            return _converse(call, door)
+        case Act.COUNT:
+            return _count(call, door)
+        case Act.LIST:
             body = speaker.models(listed_models(call.script))
             return perform(_whole(call, speaker, 200, body), None, NO_PACE)
-        case _ if path.startswith("/v1/models/") and method == "GET":
-            return _describe(call, speaker, unquote(path.removeprefix("/v1/models/")))
-        case "/v1/chat/completions" | "/v1/messages" | "/v1/messages/count_tokens" | "/v1/models":
-            raise Rejected(405, f"Not allowed to {method} on {path}.")
-        case _:
+        case Act.DESCRIBE:
+            name = door.model or ""
+            if name not in listed_models(call.script):
+                raise speaker.unknown_model(name)
+            return perform(_whole(call, speaker, 200, speaker.model(name)), None, NO_PACE)
+        case Act.NOWHERE:
+            path = call.received.path.partition("?")[0]
             raise Rejected(404, f"Invalid URL ({method} {path})", code="unknown_url")
+        case _:
+            assert_never(door.act)
 
 
 def _check_key(call: Call, speaker: Speaker) -> None:
+    key = speaker.key(call.received)  # a signature that is none is refused, whichever keys there are
     if call.script.keys is None:
         return
-    key = call.received.header("x-api-key") if speaker is ANTHROPIC else None
-    if key is None:
-        scheme, _, key = (call.received.header("authorization") or "").partition(" ")
-        key = key if scheme.lower() == "bearer" else None
     if not key:
-        missing = "x-api-key header is required" if speaker is ANTHROPIC else "You didn't provide an API key."
-        raise Rejected(401, missing, kind="authentication_error")
+        raise speaker.no_key()
     if key not in call.script.keys:
-        wrong = "invalid x-api-key" if speaker is ANTHROPIC else "Incorrect API key provided."
-        raise Rejected(401, wrong, kind="authentication_error", code="invalid_api_key")
-
-
-def _check_version(received: Received) -> None:
-    if not received.header("anthropic-version"):
-        raise Rejected(400, "anthropic-version: header is required")
-
-
-def _describe(call: Call, speaker: Speaker, name: str) -> list[Step]:
-    if name not in listed_models(call.script):
-        _reject_model(speaker, name)
-    return perform(_whole(call, speaker, 200, speaker.model(name)), None, NO_PACE)
-
-
-def _reject_model(speaker: Speaker, name: str) -> NoReturn:
-    message = (
-        f"model: {name}"
-        if speaker is ANTHROPIC
-        else f"The model `{name}` does not exist or you do not have access to it."
-    )
-    raise Rejected(404, message, code="model_not_found")
+        raise speaker.wrong_key()
 
 
 class Asked(Struct, frozen=True):
-    """A body, as far as it says which model is meant."""
+    """A body, and which model is meant."""
 
     body: dict[str, Any]
     sent_model: str
@@ -209,14 +105,15 @@ class Asked(Struct, frozen=True):
     scripted: Model
 
 
-def _ask(call: Call, speaker: Speaker) -> Asked:
+def _ask(call: Call, door: Door) -> Asked:
+    speaker = door.speaker
     try:
         body = msgspec.json.decode(call.received.body)
     except (msgspec.DecodeError, RecursionError):
         raise Rejected(400, speaker.bad_json) from None
     if not isinstance(body, dict):
         raise Rejected(400, speaker.bad_json)
-    sent = body.get("model")
+    sent = body.get("model") if door.model is None else door.model
     if not isinstance(sent, str) or not sent:
         raise Rejected(400, speaker.no_model, param="model")
     try:
@@ -224,32 +121,35 @@ def _ask(call: Call, speaker: Speaker) -> Asked:
     except UnknownFault as error:
         raise Rejected(400, str(error), param="model") from None
     if call.script.only_listed and model not in call.script.models:
-        _reject_model(speaker, model)
+        raise speaker.unknown_model(model)
     return Asked(body, sent, model, faults, model_of(call.script, model))
 
 
-def _converse(call: Call, speaker: Speaker) -> list[Step]:
-    asked = _ask(call, speaker)
+def _converse(call: Call, door: Door) -> list[Step]:
+    speaker, asked = door.speaker, _ask(call, door)
     size = len(call.received.body)
     question = _or_reject(lambda: speaker.read(asked.body, asked.model, call.script.strict, size))
+    if door.stream is not None:
+        question = replace(question, stream=door.stream)
     number = call.count(asked.sent_model)
     fault = _find_fault(call, asked, question.text, number)
     _check_length(asked, question, speaker)
     if asked.scripted.words is not None and question.words is None:
-        question = msgspec.structs.replace(question, words=asked.scripted.words)
+        question = replace(question, words=asked.scripted.words)
     if fault is not None:
         failed = _fail(call, speaker, fault, question)
         if failed is not None:
             return perform(failed, fault, _pace(call, asked, number, 0))
     answer = _or_reject(lambda: compose_answer(question, call.seed))
     tell_usage = fault is None or fault.kind is not FaultKind.NO_USAGE
+    told = Told(question, answer, asked.sent_model, tell_usage, call.request_id)
     reply: Reply
     if question.stream:
-        events = speaker.stream(question, answer, asked.sent_model, tell_usage)
-        error = speaker.error_event(*_error_of(fault), call.request_id)
-        reply = Streamed(_headers(call, speaker), events, error)
+        error = speaker.error_event(told, *_error_of(fault))
+        head = speaker.head(call.request_id, _REMAINING)
+        reply = Streamed(head, speaker.stream(told), error, speaker.stream_type, speaker.malform)
     else:
-        reply = _whole(call, speaker, 200, speaker.whole(question, answer, asked.sent_model, tell_usage))
+        reply = _whole(call, speaker, 200, speaker.whole(told))
     return perform(reply, fault, _pace(call, asked, number, answer.output_tokens))
 
 
@@ -263,16 +163,15 @@ def _or_reject(make: Callable[[], _Made]) -> _Made:
         raise Rejected(400, f"Invalid request: {type(error).__name__} while reading the body.") from None
 
 
-def _count(call: Call) -> list[Step]:
-    asked = _ask(call, ANTHROPIC)
-    size = len(call.received.body)
-    strict = call.script.strict
-    question = _or_reject(lambda: read_anthropic(asked.body, asked.model, strict=strict, size=size, count_only=True))
+def _count(call: Call, door: Door) -> list[Step]:
+    speaker, asked = door.speaker, _ask(call, door)
+    size, read = len(call.received.body), speaker.count or speaker.read
+    question = _or_reject(lambda: read(asked.body, asked.model, call.script.strict, size))
     number = call.count(asked.sent_model)
     fault = _find_fault(call, asked, question.text, number)
-    reply = _whole(call, ANTHROPIC, 200, anthropic_write.write_count(question))
+    reply = _whole(call, speaker, 200, speaker.counted(question))
     if fault is not None:
-        reply = _fail(call, ANTHROPIC, fault, question) or reply
+        reply = _fail(call, speaker, fault, question) or reply
     return perform(reply, fault, _pace(call, asked, number, 0))
 
 
@@ -298,21 +197,19 @@ def _overflow(speaker: Speaker, tokens: int, most: int) -> Rejected:
 
 def _fail(call: Call, speaker: Speaker, fault: Fault, question: Question) -> Whole | None:
     """The reply of a fault that replaces the answer; None for one that only spoils it."""
-    headers = b"" if fault.retry_after is None else b"retry-after: %s\r\n" % f"{fault.retry_after:g}".encode()
+    again = b"" if fault.retry_after is None else b"retry-after: %s\r\n" % f"{fault.retry_after:g}".encode()
     if fault.kind is FaultKind.CONTEXT_OVERFLOW:
-        rejected = _overflow(speaker, question.input_tokens + 8192, 8192)
-        return _whole(call, speaker, 400, speaker.rejected(rejected, call.request_id), headers)
+        return _refusal(call, speaker, _overflow(speaker, question.input_tokens + 8192, 8192), again)
     if fault.kind is FaultKind.ERROR_EVENT and not question.stream:
-        body = speaker.error(*_error_of(fault), call.request_id, None)
-        return _whole(call, speaker, 200, body, headers)
+        status, message = _error_of(fault)
+        return replace(_refusal(call, speaker, Rejected(status, message), again), status=200)
     if fault.kind not in _STATUSES:
         return None
     status, message = _STATUSES[fault.kind]
     if fault.kind is FaultKind.STATUS_502:
-        return Whole(status, _headers(call, speaker) + headers, b"text/html", _BAD_GATEWAY)
-    body = speaker.error(status, fault.message or message, call.request_id, None)
-    remaining = 0 if status == 429 else 9999
-    return Whole(status, _headers(call, speaker, remaining) + headers, _JSON, body)
+        return Whole(status, speaker.head(call.request_id, _REMAINING) + again, b"text/html", _BAD_GATEWAY)
+    rejected = Rejected(status, fault.message or message, retry_after=fault.retry_after)
+    return _refusal(call, speaker, rejected, again, 0 if status == 429 else _REMAINING)
 
 
 def _error_of(fault: Fault | None) -> tuple[int, str]:
@@ -330,10 +227,12 @@ def _pace(call: Call, asked: Asked, number: int, tokens: int) -> Pace:
     )
 
 
-def _whole(call: Call, speaker: Speaker, status: int, body: bytes, extra: bytes = b"") -> Whole:
-    return Whole(status, _headers(call, speaker) + extra, _JSON, body)
+def _whole(call: Call, speaker: Speaker, status: int, body: bytes) -> Whole:
+    return Whole(status, speaker.head(call.request_id, _REMAINING), speaker.content_type, body)
 
 
-def _headers(call: Call, speaker: Speaker, remaining: int = 9999) -> bytes:
-    own = speaker.headers % (remaining, remaining * 200)
-    return b"%s: %s\r\n%s" % (speaker.request_id_header, call.request_id.encode(), own)
+def _refusal(
+    call: Call, speaker: Speaker, rejected: Rejected, extra: bytes = b"", remaining: int = _REMAINING
+) -> Whole:
+    head = speaker.head(call.request_id, remaining) + speaker.error_head(rejected) + extra
+    return Whole(rejected.status, head, speaker.content_type, speaker.error(rejected, call.request_id))

@@ -2,18 +2,12 @@
 
 import base64
 import binascii
-import hmac
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import Any
 
 from waypost.sim.exchange import Media, Rejected
+from waypost.sim.signing import Signer, is_signed
 from waypost.sim.tally import Tally
-
-
-def sign_thinking(text: str) -> str:
-    """The signature of a thinking block: any simulator knows its own kind's and no other."""
-    return base64.b64encode(b"sim\x01" + blake2b(text.encode(), digest_size=32, key=b"waypost sim").digest()).decode()
 
 
 def read_message(message: Any, path: str, tally: Tally) -> tuple[str, list[Media], list[str]]:
@@ -59,7 +53,7 @@ def _read_block(block: Any, path: str, tally: Tally, said: list[str], media: lis
             media.append(Media(kind, _source_size(source, f"{path}.{kind}.source", tally)))
         case {"type": "thinking", "thinking": str(thinking), "signature": str(signature)}:
             # An omitted thought is signed as what it was, which is not told.
-            if thinking and not hmac.compare_digest(signature.encode(), sign_thinking(thinking).encode()):
+            if thinking and not is_signed(Signer.ANTHROPIC, thinking, signature):
                 raise Rejected(400, f"{path}: Invalid `signature` in `thinking` block")
             tally.add_text(thinking)
         case {"type": "tool_use", "id": str(), "name": str(name), "input": dict(arguments)}:

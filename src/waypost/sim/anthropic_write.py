@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from waypost.sim.anthropic_messages import sign_thinking
 from waypost.sim.compose import encode_arguments
 from waypost.sim.exchange import Answer, Choice, Part, Question, Rejected, Stop, StreamEvent
+from waypost.sim.signing import Signer, sign
 from waypost.sim.tokens import split_tokens
 
 _encode = msgspec.json.Encoder().encode
@@ -115,7 +115,7 @@ def _content(question: Question, choice: Choice) -> list[dict[str, Any]]:
     content: list[dict[str, Any]] = []
     if choice.reasoning:
         thought = choice.reasoning if question.show_reasoning else ""
-        content.append({"type": "thinking", "thinking": thought, "signature": sign_thinking(choice.reasoning)})
+        content.append({"type": "thinking", "thinking": thought, "signature": sign(Signer.ANTHROPIC, choice.reasoning)})
     text = choice.text or choice.refusal
     if text:
         content.append({"type": "text", "text": text})
@@ -130,7 +130,7 @@ def _blocks(question: Question, choice: Choice) -> Iterator[tuple[dict[str, Any]
     """Each block as it starts, and the deltas that complete it."""
     if choice.reasoning:
         thought = split_tokens(choice.reasoning) if question.show_reasoning else []
-        signature = {"type": "signature_delta", "signature": sign_thinking(choice.reasoning)}
+        signature = {"type": "signature_delta", "signature": sign(Signer.ANTHROPIC, choice.reasoning)}
         deltas = [{"type": "thinking_delta", "thinking": token} for token in thought]
         yield {"type": "thinking", "thinking": "", "signature": ""}, [*deltas, signature]
     text = choice.text or choice.refusal

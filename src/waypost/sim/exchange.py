@@ -1,20 +1,33 @@
-"""What passes between the simulator's two protocols and the part that makes up answers. Values only.
+"""What passes between the simulator's protocols and the part that makes up answers. Values only.
 
 Independent of the gateway's own neutral form on purpose: a witness must not share the accused's eyes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
 
+JSON = b"application/json"
+SERVER_SENT_EVENTS = b"text/event-stream; charset=utf-8"
+
 
 class Rejected(Exception):
-    """A request that the provider would refuse. `param` and `code` are OpenAI's; `kind` the provider's error type."""
+    """A request that the provider would refuse. `param` and `code` are OpenAI's; `kind` the provider's error type.
+
+    `retry_after`: seconds until it may be tried again, for providers that say so in the body.
+    """
 
     def __init__(
-        self, status: int, message: str, *, kind: str | None = None, param: str | None = None, code: str | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str | None = None,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -22,6 +35,7 @@ class Rejected(Exception):
         self.kind = kind
         self.param = param
         self.code = code
+        self.retry_after = retry_after
 
 
 class Tool(Struct, frozen=True):
@@ -61,6 +75,7 @@ class Question(Struct, frozen=True, kw_only=True):
     stops: tuple[str, ...] = ()
     reasoning: bool = False
     show_reasoning: bool = True
+    seal_reasoning: bool = False  # the answer's reasoning is to come encrypted, too
     choices: int = 1
     stream: bool = False
     include_usage: bool = False
@@ -69,6 +84,7 @@ class Question(Struct, frozen=True, kw_only=True):
     input_tokens: int = 0
     cache_read: int = 0
     cache_write: int = 0
+    repeated: Mapping[str, Any] = {}  # what an answer repeats of its request, in the protocol's own members
 
 
 class Stop(StrEnum):
@@ -114,7 +130,7 @@ class Part(StrEnum):
 
 
 class StreamEvent(Struct, frozen=True):
-    data: bytes  # one whole server-sent event
+    data: bytes  # one whole event, framed
     part: Part
     tells_usage: bool = False
 
@@ -128,10 +144,20 @@ class Whole(Struct, frozen=True):
     body: bytes
 
 
+def break_off(data: bytes) -> bytes:
+    """A server-sent event whose data ends inside its JSON."""
+    return data[: len(data) * 2 // 3].rstrip(b"\n") + b"\n\n"
+
+
 class Streamed(Struct, frozen=True):
+    """`error`: how this protocol tells an error inside a stream, after so many events. `malform`: breaks an event's
+    JSON and leaves its framing sound."""
+
     headers: bytes
     events: list[StreamEvent]
-    error: bytes  # the event with which this protocol tells an error inside a stream
+    error: Callable[[int], bytes]
+    content_type: bytes = SERVER_SENT_EVENTS
+    malform: Callable[[bytes], bytes] = break_off
 
 
 Reply = Whole | Streamed

@@ -109,7 +109,7 @@ def _read_part(part: Any, path: str, tally: Tally, said: list[str], media: list[
         case {"type": "refusal", "refusal": str(text)}:
             tally.add_text(text)
         case {"type": "image_url", "image_url": {"url": str(url)}}:
-            size = _data_size(url, f"{path}.image_url")
+            size = data_size(url, f"{path}.image_url")
             media.append(Media("image", size))
             tally.add_media(len(url) if size is None else size)
         case {"type": "input_audio", "input_audio": {"data": str(data)}}:
@@ -117,7 +117,7 @@ def _read_part(part: Any, path: str, tally: Tally, said: list[str], media: list[
             tally.add_media(len(data))
         case {"type": "file", "file": dict(file)}:
             held = file.get("file_data")
-            media.append(Media("document", _data_size(held, f"{path}.file") if isinstance(held, str) else None))
+            media.append(Media("document", data_size(held, f"{path}.file") if isinstance(held, str) else None))
             tally.add_media(len(held) if isinstance(held, str) else 1)
         case _:
             kind = part.get("type") if isinstance(part, dict) else None
@@ -132,7 +132,7 @@ def _read_part(part: Any, path: str, tally: Tally, said: list[str], media: list[
         tally.mark()
 
 
-def _data_size(url: str, path: str) -> int | None:
+def data_size(url: str, path: str) -> int | None:
     """Bytes of a data URL; None for one that points elsewhere."""
     if url.startswith(("https://", "http://")):
         return None

@@ -104,7 +104,7 @@ def _check_members(body: Mapping[str, Any], strict: bool) -> None:
     for name, (least, most) in _RANGES.items():
         value = body.get(name)
         if value is not None:
-            _check_range(name, value, least, most)
+            check_range(name, value, least, most)
     if body.get("max_tokens") is not None and body.get("max_completion_tokens") is not None:
         raise Rejected(
             400,
@@ -120,7 +120,7 @@ def _check_members(body: Mapping[str, Any], strict: bool) -> None:
         )
 
 
-def _check_range(name: str, value: Any, least: float, most: float) -> None:
+def check_range(name: str, value: Any, least: float, most: float) -> None:
     whole = name not in ("temperature", "top_p", "presence_penalty", "frequency_penalty")
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
         raise wrong_type(name, "an integer" if whole else "a decimal", value)

@@ -10,8 +10,9 @@ from http import HTTPStatus
 from itertools import pairwise
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from waypost.sim.exchange import Part, Reply, Streamed, StreamEvent, Whole
+from waypost.sim.exchange import SERVER_SENT_EVENTS, Part, Reply, Streamed, StreamEvent, Whole
 from waypost.sim.faults import Fault, FaultKind
 
 
@@ -80,11 +81,12 @@ def whole_head(reply: Whole, length: int | None = None) -> bytes:
     )
 
 
-def stream_head(reply: Reply, content_type: bytes = b"text/event-stream; charset=utf-8") -> bytes:
-    status = reply.status if isinstance(reply, Whole) else 200
+def stream_head(reply: Reply, content_type: bytes = b"") -> bytes:
+    """`content_type`: if it is not to be the stream's own."""
+    status, own = (reply.status, SERVER_SENT_EVENTS) if isinstance(reply, Whole) else (200, reply.content_type)
     return b"%scontent-type: %s\r\n%stransfer-encoding: chunked\r\n\r\n" % (
         status_line(status),
-        content_type,
+        content_type or own,
         reply.headers,
     )
 
@@ -205,9 +207,8 @@ def _malform(reply: Reply, fault: Fault) -> Reply:
         return Whole(reply.status, reply.headers, reply.content_type, reply.body[: len(reply.body) * 2 // 3] + b'"}{')
     place = len(_first_events(reply, fault, 2))
     broken = reply.events[place]
-    data = broken.data[: len(broken.data) * 2 // 3].rstrip(b"\n") + b"\n\n"
-    events = [*reply.events[:place], StreamEvent(data, broken.part), *reply.events[place + 1 :]]
-    return Streamed(reply.headers, events, reply.error)
+    events = [*reply.events[:place], StreamEvent(reply.malform(broken.data), broken.part), *reply.events[place + 1 :]]
+    return replace(reply, events=events)
 
 
 def _interrupt(reply: Reply, fault: Fault) -> Reply:
@@ -215,7 +216,7 @@ def _interrupt(reply: Reply, fault: Fault) -> Reply:
     if isinstance(reply, Whole):
         return reply
     before = _first_events(reply, fault, 0) if fault.after else []
-    return Streamed(reply.headers, [*before, StreamEvent(reply.error, Part.FRAME)], reply.error)
+    return replace(reply, events=[*before, StreamEvent(reply.error(len(before)), Part.FRAME)])
 
 
 def _split(reply: Reply) -> Iterator[Step]:
@@ -246,19 +247,17 @@ def _repeat_usage(reply: Reply) -> Reply:
     # The opening event tells usage too where there is one, but a message that starts twice is another fault.
     if events[0].tells_usage:
         del events[0]
-    return Streamed(reply.headers, events, reply.error)
+    return replace(reply, events=events)
 
 
 def _without_end_mark(reply: Reply) -> Reply:
     if isinstance(reply, Whole):
         return reply
-    return Streamed(reply.headers, [event for event in reply.events if event.part is not Part.DONE], reply.error)
+    return replace(reply, events=[event for event in reply.events if event.part is not Part.DONE])
 
 
 def _with_headers(reply: Reply, headers: bytes) -> Reply:
-    if isinstance(reply, Whole):
-        return Whole(reply.status, reply.headers + headers, reply.content_type, reply.body)
-    return Streamed(reply.headers + headers, reply.events, reply.error)
+    return replace(reply, headers=reply.headers + headers)
 
 
 def _bytes_of(steps: Iterable[Step]) -> Iterator[bytes]:
