@@ -17,6 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 LONGEST = 32 * 1024
+TOLD_EVERY = 20_000  # inputs
 
 
 def main() -> int:
@@ -33,9 +34,12 @@ def main() -> int:
     names = [name for name in TARGETS if arguments.dialect is None or name.startswith(arguments.dialect + "-")]
     found: dict[str, bytes] = {}
     runs = [0]
+    started = time.monotonic()
 
     def one(data: bytes) -> None:
         runs[0] += 1
+        if runs[0] % TOLD_EVERY == 0:  # and not at the end: libFuzzer ends the process itself
+            sys.stderr.write(f"{runs[0]} inputs in {time.monotonic() - started:.0f} s, {len(found)} findings\n")
         if not data:
             return
         name = names[data[0] % len(names)]
@@ -48,13 +52,6 @@ def main() -> int:
         seed(Path(folder), names)
         options = [f"-max_len={LONGEST}", "-timeout=20", "-rss_limit_mb=4096", "-verbosity=0"]
         atheris.Setup([sys.argv[0], *options, f"-max_total_time={arguments.seconds}", folder], one)
-        started = time.monotonic()
-        report = lambda: sys.stderr.write(  # noqa: E731
-            f"{runs[0]} inputs in {time.monotonic() - started:.0f} s, {len(found)} findings\n"
-        )
-        import atexit
-
-        atexit.register(report)  # libFuzzer ends the process itself
         atheris.Fuzz()
     return 0
 
