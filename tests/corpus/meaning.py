@@ -41,7 +41,7 @@ def meaning(choice: Choice) -> Meaning:
         reasoning="".join(b.text for b in blocks if isinstance(b, Thinking)),
         redacted=sum(isinstance(b, RedactedThinking) for b in blocks),
         tool_calls=tuple((b.id, b.name, arguments_of(b)) for b in blocks if isinstance(b, ToolCall)),
-        server_tools=tuple(b.kind for b in blocks if isinstance(b, Opaque)),
+        server_tools=tuple(b.kind for b in blocks if isinstance(b, Opaque) and b.kind != "tool_plan"),
         audio=sum(isinstance(b, Audio) for b in blocks),
         stop=choice.stop.kind if choice.stop else None,
     )

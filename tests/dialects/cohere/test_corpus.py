@@ -12,7 +12,7 @@ from corpus.meaning import events_of, frames_of, meaning, reply_of, tokens
 from corpus.records import NAMES, SHARED, Record
 from corpus.records import _read as read_records
 from corpus.test_streams import check_order
-from waypost.conversation.blocks import Text
+from waypost.conversation.blocks import Opaque, Text
 from waypost.conversation.events import Event, Failed, Finished
 from waypost.conversation.faults import UpstreamFault
 from waypost.conversation.fold import fold
@@ -56,11 +56,11 @@ def test_an_answer_means_what_it_means(record: Record) -> None:
     """A tool plan is neither text nor reasoning: the independent reader only notes that there is one."""
     reply, expect = reply_of(record), record.expect
     said = meaning(reply.choices[0])
-    plans = [kind for kind in said.server_tools if kind == "tool_plan"]
+    plans = [block for block in reply.choices[0].blocks if isinstance(block, Opaque) and block.kind == "tool_plan"]
     assert (said.text, said.reasoning, said.refusal) == (expect["text"], expect["reasoning"], expect["refusal"])
     assert list(said.tool_calls) == [(call["id"], call["name"], call["args"]) for call in expect["tool_calls"]]
     assert len(plans) == expect["notes"].count("tool_plan")
-    assert [kind for kind in said.server_tools if kind != "tool_plan"] == expect["server_tools"]
+    assert list(said.server_tools) == expect["server_tools"]
     stop = reply.choices[0].stop
     assert stop is not None
     assert (stop.kind, stop.raw) == (STOPS[expect["stop"]], expect["stop_raw"])

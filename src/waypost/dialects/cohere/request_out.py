@@ -129,13 +129,24 @@ def _tool(tool: Tool, home: bool, lose: Lose) -> Members:
     if tool.description is not None:
         function["description"] = tool.description
     if tool.parameters is not None or not home:
-        function["parameters"] = tool.parameters or _NO_PARAMETERS
+        function["parameters"] = _parameters(tool, home, lose)
     for name, raw in tool.extra:
         if home:
             function[name] = raw
         else:
             lose(f"tools.{name}")
     return {"type": "function", "function": function}
+
+
+def _parameters(tool: Tool, home: bool, lose: Lose) -> Raw:
+    """A schema that is no object (`true`, say) has no place here."""
+    schema = tool.parameters
+    if schema is None:
+        return _NO_PARAMETERS
+    if not home and not bytes(schema).startswith(b"{"):
+        lose("tools.parameters")
+        return _NO_PARAMETERS
+    return schema
 
 
 def _thinking(reasoning: Reasoning, lose: Lose) -> Members:
