@@ -3,6 +3,7 @@
 import json
 import random
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -217,7 +218,7 @@ def test_an_edit_changes_what_is_named_and_nothing_else(record: Record) -> None:
     told = record.request
     assert told is not None
     for layout in ({"indent": 2}, {"separators": (",", ":")}):
-        body = json.dumps(told, **layout).encode()  # type: ignore[arg-type]
+        body = json.dumps(told, **layout).encode()
         seen = DIALECT.glance(body)
         assert DIALECT.edit(body, seen, Edits(model="other", want_usage=True, remove_options=True)) is body
         edited = json.loads(DIALECT.edit(body, seen, Edits(model="other", max_output=7)))
@@ -231,11 +232,19 @@ def test_a_request_written_and_read_again(record: Record) -> None:
     told = record.request
     assert told is not None
     request = DIALECT.read_request(record.sent)
-    out = DIALECT.write_request(request, Shape(model=""))
+    shape = Shape(model=unquote(record.path.rsplit("/", 2)[1]))
+    out = DIALECT.write_request(request, shape)
     assert out.dropped == ()
     again = DIALECT.read_request(out.body)
-    assert DIALECT.write_request(again, Shape(model="")).body == out.body
+    assert DIALECT.write_request(again, shape).body == out.body
     assert normal(json.loads(out.body)) == normal(told)
+
+
+def parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def normal(value: Any, name: str = "") -> Any:
@@ -248,8 +257,8 @@ def normal(value: Any, name: str = "") -> Any:
         value = {"thinking" if key == "reasoning_config" else key: inner for key, inner in value.items()}
     if name == "content" and list(value) == ["json"]:
         return {"text": value["json"]}
-    if name == "content" and list(value) == ["text"] and value["text"][:1] in "[{":
-        return {"text": json.loads(value["text"])}
+    if name == "content" and list(value) == ["text"]:
+        return {"text": parsed(value["text"])}
     if name == "source" and "content" in value:
         return {"text": "\n\n".join(piece["text"] for piece in value["content"])}
     if name in ("input", "inputSchema"):
