@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from waypost.dialects import anthropic, bedrock, cohere, openai_chat, openai_responses
+from waypost.dialects import anthropic, bedrock, cohere, gemini, openai_chat, openai_responses
 from waypost.dialects.dialect import Dialect
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
@@ -13,6 +13,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             openai_chat.DIALECT,
             openai_responses.DIALECT,
             anthropic.DIALECT,
+            gemini.DIALECT,
             cohere.DIALECT,
             bedrock.DIALECT,
         )
