@@ -202,7 +202,8 @@ def _fail(call: Call, speaker: Speaker, fault: Fault, question: Question) -> Who
         return _refusal(call, speaker, _overflow(speaker, question.input_tokens + 8192, 8192), again)
     if fault.kind is FaultKind.ERROR_EVENT and not question.stream:
         status, message = _error_of(fault)
-        return replace(_refusal(call, speaker, Rejected(status, message), again), status=200)
+        body = speaker.error(Rejected(status, message), call.request_id)
+        return Whole(200, speaker.head(call.request_id, _REMAINING) + again, speaker.content_type, body)
     if fault.kind not in _STATUSES:
         return None
     status, message = _STATUSES[fault.kind]

@@ -48,12 +48,12 @@ _BEDROCK = re.compile(r"/model/([^/]+)/(converse|converse-stream)\Z")
 
 
 def find_door(received: Received) -> Door:
-    """By the path; where two protocols have it, or none, by the header that only Anthropic's callers send."""
+    """By the path; where several protocols have it, or none, by the headers that only one's callers send."""
     path, _, query = received.path.partition("?")
     door = _FIXED.get(path) or _find_gemini(path, query) or _find_bedrock(path)
     if door is not None:
         return door
-    speaker = OPENAI if received.header("anthropic-version") is None else ANTHROPIC
+    speaker = _speaker_of(received)
     if path == _MODELS:
         return Door(speaker, Act.LIST, "GET")
     if path.startswith(_MODELS + "/"):
@@ -84,6 +84,12 @@ def _find_bedrock(path: str) -> Door | None:
     if matched is None:
         return None
     return Door(BEDROCK, Act.CONVERSE, model=unquote(matched[1]), stream=matched[2] == "converse-stream")
+
+
+def _speaker_of(received: Received) -> Speaker:
+    if received.header("anthropic-version") is not None:
+        return ANTHROPIC
+    return OPENAI if received.header("x-goog-api-key") is None else GEMINI
 
 
 def _speaker_near(path: str, usual: Speaker) -> Speaker:

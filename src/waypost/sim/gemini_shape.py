@@ -130,10 +130,8 @@ def complain(flaw: Flaw) -> Rejected:
         case FlawKind.UNKNOWN:
             return unknown_name(flaw.name, place)
         case FlawKind.MISSING:
-            return Rejected(
-                400,
-                f"* {'.'.join(filter(None, ('GenerateContentRequest', place, flaw.name)))}: Required field is not set.\n",
-            )
+            full = ".".join(filter(None, ("GenerateContentRequest", place, flaw.name)))
+            return Rejected(400, f"* {full}: Required field is not set.\n")
         case _:
             return Rejected(400, f"Invalid value at '{place}' ({flaw.expected}), {flaw.found!r:.100}")
 

@@ -43,7 +43,7 @@ _PADDING = 128 * 1024
 _TRICKLE = 16
 _LONGEST_WRITE = 64 * 1024
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-_CUTS = re.compile(rb"[\xc2-\xf4]|\n(?=\n)|:")
+_CUTS = re.compile(rb"[\xc2-\xf4]|\r(?=\n)|\n(?=\r?\n)|:")
 
 
 def perform(reply: Reply, fault: Fault | None, pace: Pace) -> list[Step]:
