@@ -29,16 +29,23 @@ class Lease(Struct, Generic[T], frozen=True):
 
 
 class Renewed(Generic[T]):
-    """`fetch` raises UpstreamFault, and may take as long as it likes. `now` is a clock that never goes back.
+    """`fetch` raises UpstreamFault, and may take as long as it likes. `now` is a clock that never goes back; `later`
+    calls back after so many seconds. Both are the running loop's where not given.
 
     `close` ends renewals; whoever still asks gets a value all the same.
     """
 
-    __slots__ = ("_closed", "_ends_at", "_failures", "_fetch", "_now", "_task", "_timer", "_value")
+    __slots__ = ("_closed", "_ends_at", "_failures", "_fetch", "_later", "_now", "_task", "_timer", "_value")
 
-    def __init__(self, fetch: Callable[[], Awaitable[Lease[T]]], now: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[], Awaitable[Lease[T]]],
+        now: Callable[[], float] | None = None,
+        later: "Callable[[float, Callable[[], None]], asyncio.TimerHandle] | None" = None,
+    ) -> None:
         self._fetch = fetch
         self._now = now or _loop_time
+        self._later = later or _loop_later
         self._value: T | None = None
         self._ends_at = -inf
         self._task: asyncio.Task[T] | None = None
@@ -76,7 +83,7 @@ class Renewed(Generic[T]):
             self._task.cancel()
 
     def _begin(self) -> "asyncio.Task[T]":
-        if self._task is None:
+        if self._task is None or self._task.done():
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
@@ -97,20 +104,21 @@ class Renewed(Generic[T]):
         self._ends_at = self._now() + lease.lasts_s
         self._failures = 0
         if lease.lasts_s < inf:
-            self._later(max(SHORTEST_S, lease.lasts_s - min(EARLIEST_S, lease.lasts_s / 2)))
+            self._plan(max(SHORTEST_S, lease.lasts_s - min(EARLIEST_S, lease.lasts_s / 2)))
         return lease.value
 
     def _ended(self, task: "asyncio.Task[T]") -> None:
-        self._task = None
+        if self._task is task:
+            self._task = None
         if task.cancelled() or task.exception() is None:  # `exception` also marks it as seen
             return
         self._failures += 1
         if self._value is not None:  # nobody waits for it: the renewal is tried again on its own
-            self._later(min(MOST_RETRY_S, RETRY_S * 2 ** min(self._failures - 1, 10)))
+            self._plan(min(MOST_RETRY_S, RETRY_S * 2 ** min(self._failures - 1, 10)))
 
-    def _later(self, delay_s: float) -> None:
+    def _plan(self, delay_s: float) -> None:
         if not self._closed:
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._due)
+            self._timer = self._later(delay_s, self._due)
 
     def _due(self) -> None:
         self._timer = None
@@ -119,3 +127,7 @@ class Renewed(Generic[T]):
 
 def _loop_time() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _loop_later(delay_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+    return asyncio.get_running_loop().call_later(delay_s, call)
