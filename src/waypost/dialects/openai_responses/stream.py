@@ -431,8 +431,8 @@ class StreamReader:
                 continue
             if (ids.id is not None and item.id == ids.id) or (ids.call_id is not None and item.call_id == ids.call_id):
                 return item
-        item = self._items.get(index)
-        return item if item is not None and item.kind == kind else None
+        there = self._items.get(index)
+        return there if there is not None and there.kind == kind else None
 
     # ---- blocks
 

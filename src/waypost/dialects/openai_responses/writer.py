@@ -361,8 +361,10 @@ class StreamWriter:
                 )
             case Thinking():
                 written = self._part_over()
-                item = reasoning_item(id_, opened.thoughts, "".join(opened.signature) or None, block.origin)
-                item["id"] = id_  # under which it was begun
+                item = reasoning_item(id_, [], "".join(opened.signature) or None, block.origin)
+                item.pop("content", None)
+                summary = [{"type": "summary_text", "text": text} for text in opened.thoughts]
+                item.update(id=id_, summary=summary)  # as it was begun, and its text was given out
             case _:
                 assert_never(block)
         written += self._event("response.output_item.done", output_index=self._index, item=item)
