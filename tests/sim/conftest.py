@@ -11,7 +11,7 @@ import pytest
 
 from waypost.sim import Simulator
 
-ANTHROPIC_HEADERS = {"anthropic-version": "2023-06-01", "x-api-key": "sk-sim"}
+from .protocols import BY_NAME
 
 
 class Heard(NamedTuple):
@@ -129,10 +129,8 @@ def ask(send: Ask) -> Ask:
     async def ask(
         model: str = "sim-small", text: str = "Hello there", protocol: str = "openai", **members: Any
     ) -> Heard:
-        body = {"model": model, "messages": [{"role": "user", "content": text}], **members}
-        if protocol == "openai":
-            return await send("/v1/chat/completions", body)
-        return await send("/v1/messages", {"max_tokens": 4096, **body}, ANTHROPIC_HEADERS)
+        asking = BY_NAME[protocol].asking(model, text, members)
+        return await send(asking.path, asking.body, asking.headers)
 
     return ask
 

@@ -6,7 +6,8 @@ import pytest
 
 from waypost.sim import Model, Script, Simulator
 
-from .conftest import ANTHROPIC_HEADERS, Ask
+from .conftest import Ask
+from .protocols import ANTHROPIC_HEADERS
 
 HELLO = {"role": "user", "content": "Hello"}
 CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
