@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 import pytest
 
@@ -44,11 +44,12 @@ EVENTS: list[Event] = [
 ]
 
 
-def client(body: bytes, content_type: str) -> openai.OpenAI:
-    def answer(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, content=body, headers={"content-type": content_type})
+def client(body: bytes, content_type: str, status: int = 200) -> Any:
+    def answer(_: Any) -> httpx2.Response:
+        return httpx2.Response(status, content=body, headers={"content-type": content_type})
 
-    return openai.OpenAI(api_key="none", max_retries=0, http_client=httpx.Client(transport=httpx.MockTransport(answer)))
+    transport: Any = httpx2.Client(transport=httpx2.MockTransport(answer))
+    return openai.OpenAI(api_key="none", max_retries=0, http_client=transport)
 
 
 def streamed(body: bytes) -> tuple[list[Any], Any]:
@@ -134,12 +135,6 @@ def test_the_sdk_raises_where_a_stream_breaks(count: int) -> None:
 
 def test_the_sdk_raises_the_class_of_an_error() -> None:
     body = DIALECT.write_fault(CallerError(kind=ErrorKind.RATE_LIMITED, message="slow down", status=429))
-
-    def answer(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(429, content=body, headers={"content-type": "application/json"})
-
-    http = httpx.Client(transport=httpx.MockTransport(answer))
-    with openai.OpenAI(api_key="none", max_retries=0, http_client=http) as sdk:
-        with pytest.raises(openai.RateLimitError) as caught:
-            sdk.responses.create(model="m", input="?")
+    with client(body, "application/json", 429) as sdk, pytest.raises(openai.RateLimitError) as caught:
+        sdk.responses.create(model="m", input="?")
     assert caught.value.code == "rate_limit_exceeded"
