@@ -18,7 +18,11 @@ HOSTED = {name: f"planted-{name}" for entry in catalogue.entries() for name in e
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in list(os.environ):
-        if name.endswith(("_API_KEY", "_BASE_URL")) or name in ("OLLAMA_HOST", "WAYPOST_CONFIG"):
+        if (
+            name.endswith(("_API_KEY", "_BASE_URL"))
+            or name.startswith("AWS_")
+            or name in ("OLLAMA_HOST", "WAYPOST_CONFIG")
+        ):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -32,6 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         {"OLLAMA_HOST": "127.0.0.1"},
         {"OLLAMA_HOST": "https://ollama.example.com", "VLLM_BASE_URL": "http://gpu:8000/v1"},
         {**HOSTED, "AZURE_OPENAI_ENDPOINT": "https://r.openai.azure.com", "OLLAMA_HOST": "gpu"},
+        {"AWS_ACCESS_KEY_ID": "planted-a", "AWS_SECRET_ACCESS_KEY": "planted-b", "AWS_REGION": "eu-west-1"},
     ],
 )
 def test_what_it_writes_can_be_served(environ: dict[str, str]) -> None:
@@ -44,7 +49,7 @@ def test_what_it_writes_can_be_served(environ: dict[str, str]) -> None:
 
 
 def test_every_provider_of_the_environment_is_in_it() -> None:
-    environ = {**HOSTED, "AZURE_OPENAI_ENDPOINT": "https://r.openai.azure.com"}
+    environ = {**HOSTED, "AZURE_OPENAI_ENDPOINT": "https://r.openai.azure.com", "AWS_REGION": "eu-west-1"}
     config = read_config(first_config(environ), "waypost.yaml", environ)
     assert {one.kind for one in config.providers} == {one.name for one in catalogue.entries() if one.api_key_variables}
 

@@ -14,7 +14,8 @@ from waypost.config.provider_sections import CAPABILITIES, DIALECTS, QUIRKS
 ENTRIES = catalogue.entries()
 KINDS = {
     "openai", "anthropic", "gemini", "xai", "deepseek", "qwen", "glm", "mistral", "groq", "together", "fireworks",
-    "openrouter", "cerebras", "azure-openai", "cohere", "bedrock", "vertex", "vertex-anthropic", "ollama", "vllm", "lmstudio", "llama.cpp",
+    "openrouter", "cerebras", "azure-openai", "cohere", "bedrock", "vertex",
+    "vertex-anthropic", "ollama", "vllm", "lmstudio", "llama.cpp",
 }  # fmt: skip
 
 

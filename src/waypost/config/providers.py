@@ -121,7 +121,7 @@ def _facts(
     is_imitation = foreign or (provider_class is ProviderClass.LOCAL and entry.provider_class is ProviderClass.HOSTED)
     facts: dict[str, Any] = {
         "dialect": dialect,
-        "base_url": _place(base_url, more, _first(values, entry), dialect),
+        "base_url": _place(base_url, more, entry.dialect if own_address else _first(values, entry), dialect),
         "auth": values.get("auth", more.auth or speaker.auth),
         "auth_header": values.get("auth_header", more.auth_header or speaker.auth_header),
         "auth_prefix": values.get("auth_prefix", speaker.auth_prefix if more.auth_prefix is None else more.auth_prefix),
@@ -149,7 +149,7 @@ def _facts(
 
 
 def _place(base_url: str, more: catalogue.Also, first: str, dialect: str) -> str:
-    """Where a further dialect is spoken: its own place, else the same as the first one's, as its SDK would have it."""
+    """Where a dialect is spoken: its own place, else at `base_url`, which is the `first` one's, as its SDK has it."""
     if more.base_url is not None:
         return f"{base_url}{more.base_url}" if more.base_url.startswith("/") else more.base_url
     if (dialect in _OF_OPENAI) == (first in _OF_OPENAI):

@@ -166,3 +166,12 @@ EDITS: list[tuple[bytes, Edits, bytes]] = [
 @pytest.mark.parametrize(("data", "edits", "expected"), EDITS, ids=lambda value: str(value)[:60])
 def test_only_what_must_change_changes(data: bytes, edits: Edits, expected: bytes) -> None:
     assert DIALECT.edit(data, DIALECT.glance(data), edits) == expected
+
+
+@pytest.mark.parametrize("asked", ["claude-x", "claude-haiku-4-5@20251001"])
+def test_on_vertex_the_path_names_the_model_and_the_body_the_version(asked: str) -> None:
+    sent = body(stream=True)
+    edited = DIALECT.edit(sent, DIALECT.glance(sent), Edits(model=asked, quirks=frozenset({"vertex"})))
+    expected = {**MINIMAL, "stream": True, "anthropic_version": "vertex-2023-10-16"}
+    del expected["model"]
+    assert json.loads(edited) == expected

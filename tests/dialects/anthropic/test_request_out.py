@@ -365,6 +365,15 @@ def test_blocks(block: Block, expected: object, lost: str | None) -> None:
     assert dropped == ({lost} if lost else set())
 
 
+def test_on_vertex_the_path_names_the_model_and_the_body_the_version() -> None:
+    request = Request(model="m", turns=(HI,), dialect="openai_chat")
+    written = json.loads(DIALECT.write_request(request, Shape(model="claude-x", quirks=frozenset({"vertex"}))).body)
+    assert written.pop("anthropic_version") == "vertex-2023-10-16"
+    plain = json.loads(DIALECT.write_request(request, Shape(model="claude-x")).body)
+    assert plain.pop("model") == "claude-x"
+    assert written == plain
+
+
 def test_what_only_another_protocol_says_of_a_turn_is_reported() -> None:
     turn = Turn(U, (Text("a"),), name="ann", extra=(("weight", Raw(b"1")),))
     assert messages(turn) == ([user(text("a"))], {"messages.name", "messages.weight"})
