@@ -124,10 +124,10 @@ def send(simulator: Simulator) -> Ask:
 
 @pytest.fixture
 def ask(send: Ask) -> Ask:
-    """`await ask(model="sim-small", text="hi", protocol="openai", **members)` → what came, then closed."""
+    """`await ask("sim-small", "hi", protocol="openai", **members)` → what came, then closed."""
 
     async def ask(
-        model: str = "sim-small", text: str = "Hello there", protocol: str = "openai", **members: Any
+        model: str = "sim-small", text: str = "Hello there", /, protocol: str = "openai", **members: Any
     ) -> Heard:
         asking = BY_NAME[protocol].asking(model, text, members)
         return await send(asking.path, asking.body, asking.headers)

@@ -159,6 +159,12 @@ def _cohere_text(event: Any) -> str:
     return str(event["delta"]["message"]["content"].get("text", "")) if event["type"] == "content-delta" else ""
 
 
+def _cohere_said(whole: Any) -> str:
+    message = whole["message"]
+    texts = [part.get("text", "") for part in message.get("content", ())]
+    return "".join([*texts, message.get("tool_plan", "")])
+
+
 OPENAI = Protocol(
     "openai",
     _chat("/v1/chat/completions"),
@@ -223,7 +229,7 @@ COHERE = Protocol(
     server_sent,
     is_content=_delta_type,
     text=_cohere_text,
-    said=lambda whole: "".join(part.get("text", "") for part in whole["message"].get("content", ())),
+    said=_cohere_said,
     finish=b'"finish_reason":"COMPLETE"',
     final=lambda event: event["type"] == "message-end" and "usage" in event["delta"],
     usage=_cohere_usage,

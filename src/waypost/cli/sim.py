@@ -56,7 +56,8 @@ async def _serve(simulator: "Simulator", host: str, port: int, as_json: bool) ->
             print(json.dumps({"address": address, "refusing": simulator.refusing_address}), flush=True)
         else:
             print(
-                f"OpenAI     http://{address}/v1\nAnthropic  http://{address}\n"
+                f"OpenAI     http://{address}/v1\n"
+                f"Anthropic  http://{address}   (Gemini, Cohere and Bedrock too)\n"
                 f"refuses    http://{simulator.refusing_address}",
                 flush=True,
             )

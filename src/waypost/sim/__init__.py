@@ -1,4 +1,4 @@
-"""Simulated OpenAI and Anthropic providers with scripted faults: an independent witness of what a gateway does.
+"""Simulated providers of six protocols with scripted faults: an independent witness of what a gateway does.
 
 Shares no code with the gateway's dialects, so that a misreading of a protocol can't be on both sides.
 """

@@ -22,10 +22,10 @@ MOST_COUNTED = 1000  # model names
 
 
 class Simulator:
-    """Two providers, played by a script. All memory is bounded: the oldest is forgotten.
+    """Providers of six protocols, played by a script. All memory is bounded: the oldest is forgotten.
 
         async with Simulator(read_script(text), seed=7).serve() as address:
-            ...  # http://ADDRESS/v1 for OpenAI's SDK, http://ADDRESS for Anthropic's
+            ...  # http://ADDRESS/v1 for OpenAI's SDK, http://ADDRESS for all others
 
     `sleep` is what latency and slow faults wait with. Serves one address at a time.
     """
