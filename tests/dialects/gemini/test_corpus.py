@@ -10,7 +10,7 @@ import pytest
 from corpus.meaning import events_of, frames_of, meaning, tokens
 from corpus.records import SHARED, Record, all_records
 from corpus.test_streams import check_order
-from waypost.conversation.blocks import Image, Opaque, RedactedThinking, Text
+from waypost.conversation.blocks import Image, Opaque, RedactedThinking, Text, Thinking
 from waypost.conversation.events import Delta, Event, Failed, Finished, Started
 from waypost.conversation.faults import CallerError, ErrorKind, FaultKind, Refused, UpstreamFault
 from waypost.conversation.fold import fold, merge_usage
@@ -188,7 +188,7 @@ def written(events: list[Event], dialect: Dialect) -> bytes:
 
 
 def signatures(choice: Choice) -> list[str]:
-    return [block.signature for block in choice.blocks if getattr(block, "signature", None)]  # type: ignore[union-attr]
+    return [block.signature for block in choice.blocks if isinstance(block, Thinking) and block.signature]
 
 
 def check_same(again: Reply, reply: Reply) -> None:

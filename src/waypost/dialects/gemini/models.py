@@ -17,6 +17,7 @@ class Abilities(NamedTuple):
     levels_below_low: bool
     least_budget: int
     most_budget: int
+    validates: bool  # can hold calls to their schemas without forcing them
     media_in_results: bool  # takes media within a function's response
     checks_signatures: bool  # refuses a function call of the current turn that comes without its signature
 
@@ -33,6 +34,7 @@ def abilities(model: str) -> Abilities:
         levels_below_low=newest and not pro,
         least_budget=128 if pro else 0,
         most_budget=32768 if pro else 24576,
+        validates=version >= (2, 5),
         media_in_results=newest,
         checks_signatures=newest,
     )

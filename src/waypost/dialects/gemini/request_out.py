@@ -5,6 +5,7 @@ Choices made for callers of other protocols:
   conversation of system turns alone is said by the user.
 - Neighbouring turns of one role are one turn here, tool results first; an assistant's opening gets "." said before it.
 - Schemas go where JSON schema is taken (`parametersJsonSchema`, `responseJsonSchema`), as they are.
+- One strict tool makes all of them so: that is a mode here, and holds for them together.
 - Effort becomes a thinking level, or for 2.5 the budget that Google's own OpenAI endpoint makes of it.
 - A call of the current turn that another model made has no signature: newer models take Google's word for that.
 """
@@ -49,7 +50,7 @@ def write_request(request: Request, shape: Shape) -> Written:
     able = abilities(shape.model)
     body = _turns(request, home, able, lose)
     if request.tools or request.tool_choice is not None:
-        body.update(_tools(request, home, lose))
+        body.update(_tools(request, home, able, lose))
     config = _config(request, shape, home, able, lose)
     if request.service_tier is not None:
         tier = request.service_tier if home else _TIERS.get(request.service_tier)
@@ -139,12 +140,14 @@ def _vouch(contents: list[Members]) -> None:
             calls[0]["thoughtSignature"] = _UNSIGNED
 
 
-def _tools(request: Request, home: bool, lose: Lose) -> Members:
+def _tools(request: Request, home: bool, able: Abilities, lose: Lose) -> Members:
     functions: list[Members] = []
+    strict = False
     tools: list[Members | Raw] = []
     for tool in request.tools:
         if isinstance(tool, Tool):
             functions.append(_function(tool, home, lose))
+            strict = strict or tool.strict is True
         elif tool.dialect == NAME:
             tools.append(tool.raw)
         else:
@@ -154,8 +157,15 @@ def _tools(request: Request, home: bool, lose: Lose) -> Members:
     members: Members = {}
     if tools:
         members["tools"] = tools
-    if request.tool_choice is not None and (tools or home):
-        members["toolConfig"] = {_CALLING: _choice(request.tool_choice)}
+    choice = request.tool_choice
+    if strict and (choice is None or choice.mode is ToolChoiceMode.AUTO):
+        # Calls that must be made are held to their schemas anyway.
+        if able.validates:
+            members["toolConfig"] = {_CALLING: {"mode": "VALIDATED"}}
+            return members
+        lose("tools.strict")
+    if choice is not None and (tools or home):
+        members["toolConfig"] = {_CALLING: _choice(choice)}
     return members
 
 
@@ -171,8 +181,6 @@ def _function(tool: Tool, home: bool, lose: Lose) -> Members:
         function["description"] = tool.description
     if tool.parameters is not None:
         function["parametersJsonSchema"] = tool.parameters
-    if tool.strict:
-        lose("tools.strict")
     if tool.cache is not None:
         lose("cache_control")
     for name, raw in tool.extra:

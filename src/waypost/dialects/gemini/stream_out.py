@@ -114,6 +114,8 @@ class StreamWriter:
 
     def _framed(self, piece: bytes) -> bytes:
         if not self._array:
+            if b"\n" in piece or b"\r" in piece:  # JSON as it was received, which an event's line can't hold
+                piece = msgspec.json.format(piece, indent=-1)
             return b"data: %b\n\n" % piece
         if self._open:
             return b",\n" + piece
