@@ -361,7 +361,7 @@ def _stop_word(stop: Stop | None, own: bool) -> str | None:
 
 def is_annotation(citation: Json) -> bool:
     """Whether a citation is of this protocol's own form: others' are never shown as such."""
-    return b'"url_citation"' in bytes(citation) or b'"file"' in bytes(citation)
+    return b'"url_citation":' in bytes(citation) or b'"file"' in bytes(citation)
 
 
 def write_call(call: ToolCall) -> dict[str, object]:
