@@ -159,7 +159,7 @@ def _or_reject(make: Callable[[], _Made]) -> _Made:
         return make()
     except UnknownFault as error:
         raise Rejected(400, str(error), param="messages") from None
-    except (TypeError, AttributeError, KeyError, ValueError, ArithmeticError) as error:
+    except (TypeError, AttributeError, LookupError, ValueError, ArithmeticError, RecursionError) as error:
         raise Rejected(400, f"Invalid request: {type(error).__name__} while reading the body.") from None
 
 
