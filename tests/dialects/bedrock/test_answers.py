@@ -378,3 +378,12 @@ def test_the_watcher_takes_broken_frames_for_faults() -> None:
         fault = DIALECT.watcher(False).see(Frame(b"", data, event)).fault
         assert fault is not None
         assert fault.kind is FaultKind.MALFORMED
+
+
+def test_an_answer_s_signatures_are_its_own_whatever_they_look_like() -> None:
+    """Of an upstream that is a gateway itself: only it knows what it carried."""
+    content = DIALECT.read_reply(DIALECT.write_reply(REPLY, "m")).choices[0].blocks
+    assert content[:2] == (
+        Thinking("hm", "waypost.anthropic.sig", "bedrock"),
+        RedactedThinking(b64(b"waypost.anthropic.enc"), "bedrock"),
+    )

@@ -1,7 +1,7 @@
 """Amazon Bedrock's Converse protocol, as a record of functions."""
 
 from waypost.dialects.bedrock.edit import edit, glance, glance_reply, rename
-from waypost.dialects.bedrock.faults import read_fault, write_fault
+from waypost.dialects.bedrock.faults import fault_headers, read_fault, write_fault
 from waypost.dialects.bedrock.reply import read_reply, write_reply
 from waypost.dialects.bedrock.request import read_request
 from waypost.dialects.bedrock.request_out import write_request
@@ -32,4 +32,5 @@ DIALECT = Dialect(
     writer=StreamWriter,
     read_fault=read_fault,
     write_fault=write_fault,
+    fault_headers=fault_headers,
 )

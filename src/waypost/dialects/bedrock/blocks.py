@@ -118,11 +118,14 @@ _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 _CACHED = Text | Image | Document | ToolCall | ToolResult  # what can carry a mark
 
 
-def read_blocks(raws: list[Raw], where: str, *, answer: bool = False) -> tuple[Block, ...]:
-    """A message's content. In an `answer`, a tool result is a server tool's. Raises ShapeError."""
+def read_blocks(raws: list[Raw], where: str, *, answer: bool = False, replayed: bool = False) -> tuple[Block, ...]:
+    """A message's content. Raises ShapeError.
+
+    In an `answer` a tool result is a server tool's. In a `replayed` one a foreign signature may be carried.
+    """
     blocks: list[Block] = []
     for place, raw in enumerate(raws):
-        block = read_block(raw, f"{where}[{place}]", answer=answer)
+        block = read_block(raw, f"{where}[{place}]", answer=answer, replayed=replayed)
         if isinstance(block, CacheMark):
             before = blocks[-1] if blocks else None
             if isinstance(before, _CACHED) and before.cache is None:
@@ -133,12 +136,12 @@ def read_blocks(raws: list[Raw], where: str, *, answer: bool = False) -> tuple[B
     return tuple(blocks)
 
 
-def read_block(raw: Raw, where: str, *, answer: bool = False) -> Block | CacheMark:
+def read_block(raw: Raw, where: str, *, answer: bool = False, replayed: bool = False) -> Block | CacheMark:
     """A cache point is the mark that it stands for. Raises ShapeError."""
     wire = decode(_BLOCK, raw, where)
     if wire.text is not None:
         return Text(wire.text)
-    block = _told(wire, raw, where, answer=answer)
+    block = _told(wire, raw, where, answer=answer, replayed=replayed)
     return Opaque(NAME, _kind(raw, where), raw) if block is None else block
 
 
@@ -149,14 +152,14 @@ def _kind(raw: Raw, where: str) -> str:
     return kinds[0]
 
 
-def _told(wire: _Wire, raw: Raw, where: str, *, answer: bool) -> Block | CacheMark | None:
+def _told(wire: _Wire, raw: Raw, where: str, *, answer: bool, replayed: bool) -> Block | CacheMark | None:
     """None for what has no neutral form."""
     if wire.tool_use is not None:
         return _tool_use(wire.tool_use, raw)
     if wire.tool_result is not None:
         return _tool_result(wire.tool_result, raw, f"{where}.toolResult", answer=answer)
     if wire.reasoning_content is not None:
-        return _reasoning(wire.reasoning_content)
+        return _reasoning(wire.reasoning_content, replayed=replayed)
     if wire.image is not None:
         source = None if told(wire.image.error) else _source(wire.image, IMAGES)
         return None if source is None else Image(source)
@@ -187,14 +190,18 @@ def _tool_result(wire: _ToolResult, raw: Raw, where: str, *, answer: bool) -> Bl
     return ToolResult(wire.tool_use_id, blocks, None if wire.status is None else wire.status == "error")
 
 
-def _reasoning(wire: _Reasoning) -> Block | None:
+def _reasoning(wire: _Reasoning, *, replayed: bool) -> Block | None:
     if wire.reasoning_text is not None:
-        signature, origin = recovered(wire.reasoning_text.signature or None, NAME)
+        signature, origin = wire.reasoning_text.signature or None, None
+        if replayed:
+            signature, origin = recovered(signature, NAME)
         return Thinking(wire.reasoning_text.text, signature, origin or NAME)
-    return None if wire.redacted_content is None else redacted(wire.redacted_content)
+    if wire.redacted_content is None:
+        return None
+    return _recovered(wire.redacted_content) if replayed else RedactedThinking(wire.redacted_content, NAME)
 
 
-def redacted(content: str) -> RedactedThinking:
+def _recovered(content: str) -> RedactedThinking:
     """Encrypted reasoning is base64 here; another protocol's travels in it, marked as its signatures are."""
     if content.startswith("d2F5cG9zdC"):  # how base64 spells the mark
         try:

@@ -215,6 +215,11 @@ def write_fault(error: CallerError) -> bytes:
     return msgspec.json.encode(body)
 
 
+def fault_headers(error: CallerError) -> tuple[tuple[str, str], ...]:
+    """Amazon's SDKs look here first, and those of some languages nowhere else."""
+    return (("x-amzn-errortype", error_type(error)),)
+
+
 def error_type(error: CallerError) -> str:
     """The provider's own exception if it is one of Bedrock's, else the one that goes with the status."""
     if error.cause is not None and error.cause.type in _STATUS_OF_TYPE:

@@ -185,7 +185,9 @@ def _turns(body: _Body) -> tuple[Turn, ...]:
         if role is None:
             raise ShapeError(f"messages[{place}].role: must be user or assistant")
         answer = role is Role.ASSISTANT
-        turns.append(Turn(role, read_blocks(message.content, f"messages[{place}].content", answer=answer)))
+        turns.append(
+            Turn(role, read_blocks(message.content, f"messages[{place}].content", answer=answer, replayed=answer))
+        )
     return tuple(turns)
 
 

@@ -8,7 +8,7 @@ mean nothing alone: they are held until their block is whole, as long as they ar
 import msgspec
 from msgspec import Raw, Struct
 
-from waypost.conversation.blocks import Block, Image, Opaque, Source, Text, Thinking, ToolCall
+from waypost.conversation.blocks import Block, Image, Opaque, RedactedThinking, Source, Text, Thinking, ToolCall
 from waypost.conversation.events import (
     BlockEnded,
     BlockStarted,
@@ -21,7 +21,6 @@ from waypost.conversation.events import (
     Stopped,
 )
 from waypost.conversation.faults import Fault, FaultKind, UpstreamFault
-from waypost.dialects.bedrock.blocks import redacted
 from waypost.dialects.bedrock.faults import malformed, read_exception
 from waypost.dialects.bedrock.media import IMAGES, joined_base64
 from waypost.dialects.bedrock.wire_json import ABSENT, ShapeError, check_text, decode, told
@@ -140,7 +139,7 @@ class _Held:
             case "image":
                 return Image(Source(media_type=IMAGES.get(str(self.start.get("format"))), data=_joined(self.pieces)))
             case _:
-                return redacted(_joined(self.pieces))
+                return RedactedThinking(_joined(self.pieces), NAME)
 
 
 def _joined(pieces: list[str]) -> str:
