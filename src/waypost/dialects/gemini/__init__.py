@@ -15,6 +15,7 @@ from waypost.wire.jsonarray import AnyFraming
 
 _WHOLE = "/v1beta/models/{model}:generateContent"
 _STREAM = "/v1beta/models/{model}:streamGenerateContent"
+_VERSIONS = ("v1beta", "v1")  # Google's SDK went from the one to the other; both are asked the same
 
 
 def _for_query(query: str) -> Dialect:
@@ -24,7 +25,11 @@ def _for_query(query: str) -> Dialect:
 
 DIALECT = Dialect(
     name=NAME,
-    doors=(Door(_WHOLE, stream=False), Door(_STREAM, stream=True)),
+    doors=tuple(
+        Door(path.replace("v1beta", version), stream)
+        for version in _VERSIONS
+        for path, stream in ((_WHOLE, False), (_STREAM, True))
+    ),
     path=_WHOLE,
     stream_path=_STREAM,
     stream_query="alt=sse",
