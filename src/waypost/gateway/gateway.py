@@ -81,7 +81,7 @@ class Gateway:
     _price_json: dict[Price, Raw] = field(default_factory=dict)
 
     def standing(self, caller: Caller, name: str, task: str | None, dialect: str = "") -> Standing:
-        """`dialect`: the caller's. Raises Refused: UNKNOWN_MODEL, and POLICY_DENIED for a name that is not the key's."""
+        """`dialect`: the caller's. Raises Refused: UNKNOWN_MODEL, POLICY_DENIED for a name that is not the key's."""
         key = (caller.name, name, task, dialect)
         standing = self._standings.get(key)
         if standing is None:
