@@ -102,11 +102,15 @@ _ANSWERS = ("output", "result")
 
 
 class PartReader:
-    """Reads the parts of one place. `call_id` and `result_id` find the ids that Gemini need not tell."""
+    """Reads the parts of one place. `call_id` and `result_id` find the ids that Gemini need not tell.
 
-    __slots__ = ("_call_id", "_result_id")
+    `returned`: a caller gives back what it was given, other providers' signatures among it.
+    """
 
-    def __init__(self, call_id: CallId, result_id: ResultId) -> None:
+    __slots__ = ("_call_id", "_result_id", "_returned")
+
+    def __init__(self, call_id: CallId, result_id: ResultId, *, returned: bool = False) -> None:
+        self._returned = returned
         self._call_id = call_id
         self._result_id = result_id
 
@@ -120,11 +124,13 @@ class PartReader:
 
     def read_part(self, part: Part, raw: Raw, where: str, blocks: list[Block]) -> None:
         """Adds what the part says to `blocks`."""
-        signature, origin = signature_in(part.signature)
+        signature, origin = part.signature, NAME
+        if self._returned and signature is not None:
+            signature, origin = signature_in(signature)
         text = part.text
         if text is not None:
             if part.thought:
-                _think(Thinking(text, signature, origin or NAME), blocks)
+                _think(Thinking(text, signature, origin), blocks)
                 return
             if signature is not None:
                 blocks.append(Thinking("", signature, origin))

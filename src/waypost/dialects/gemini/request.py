@@ -128,7 +128,7 @@ class _Turns:
         self._waiting: list[ToolCall] = []
 
     def read(self, contents: list[Raw]) -> list[Turn]:
-        reader = PartReader(self._call_id, self._result_id)
+        reader = PartReader(self._call_id, self._result_id, returned=True)
         turns: list[Turn] = []
         for place, raw in enumerate(contents):
             where = f"contents[{place}]"

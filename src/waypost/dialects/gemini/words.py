@@ -185,17 +185,17 @@ def signature_out(signature: str | None, origin: str | None) -> str | None:
     return base64.b64encode(said.encode("utf-8", "surrogatepass")).decode()
 
 
-def signature_in(told: str | None) -> tuple[str | None, str | None]:
+def signature_in(told: str) -> tuple[str, str]:
     """(signature, the dialect it is of), from what a caller of this dialect sent back."""
-    if told is None or not told.startswith(_MARKED):
-        return told, None if told is None else NAME
+    if not told.startswith(_MARKED):
+        return told, NAME
     try:
         padded = told.translate(_STANDARD).rstrip("=")
         marked = base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True).decode()
     except (binascii.Error, ValueError):
         return told, NAME
     signature, origin = recovered(marked, NAME)
-    return (told, NAME) if signature == marked else (signature, origin)
+    return (told, NAME) if signature is None or origin is None or signature == marked else (signature, origin)
 
 
 _STANDARD = str.maketrans("-_", "+/")
