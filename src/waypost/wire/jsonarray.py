@@ -50,7 +50,7 @@ class JsonArrayFraming:
         return frames
 
     def end(self) -> list[Frame]:
-        """The rest as one frame; with its data if it is a part of an element, so that its reader sees that it is cut."""
+        """The rest as one frame; with its data if it is a part of an element, so that a reader sees it is cut."""
         if not self._buffer:
             return []
         rest = bytes(self._buffer)
@@ -73,7 +73,7 @@ class JsonArrayFraming:
         return True
 
     def _element_end(self) -> int:
-        """The place after the element's last bracket; -1 where it has not come yet, all that came then being understood.
+        """The place after the element's last bracket; -1 where it has not come yet, all that came being understood.
 
         On its own, because a match pins the buffer, which could then not shrink.
         """
