@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack, closing
 from typing import Any, NamedTuple, Protocol
 
-import boto3  # type: ignore[import-untyped]
+import boto3
 import cohere
 import openai
-from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.config import Config
 from google import genai
 
 from journeys.asking import NAMES, PLACE
@@ -395,5 +395,5 @@ CASES = {
     "a tool must be called": Case("Hello there", tools=True, must_call=True),
     "tools unused": Case("Hello there", tools=True),
     "an image": Case("What is this?", image=True),
-    "output limit": Case("a b c d e", limit=3),
+    "output limit": Case("a b c d e f g h i j k l m n o p q r s t", limit=16),
 }

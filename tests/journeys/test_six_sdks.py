@@ -16,8 +16,9 @@ import pytest_asyncio
 
 from journeys.asking import read_upstream
 from journeys.asking_six import CASES, IMAGE, SPEAKERS, Answer
-from journeys.harness import ANTHROPIC, OPENAI, House, answer_of, open_house
+from journeys.harness import ANTHROPIC, OPENAI, SEED, House, answer_of, open_house
 from waypost.dialects.registry import DIALECTS
+from waypost.sim import Simulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 KEY, HASHED = "wp-six/secret+key", "wp-hashed-key"
@@ -25,6 +26,14 @@ CONFIG = f"""
 providers:
   openai: {{kind: openai, base_url: 'http://{{address}}/v1', class: local, prices: {{'*': {{input: 1, output: 2}}}}}}
   anthropic: {{kind: anthropic, base_url: 'http://{{address}}', class: local, prices: {{'*': {{input: 3, output: 4}}}}}}
+  responses:
+    {{kind: openai, dialect: openai_responses, base_url: 'http://{{address}}/v1', class: local,
+     prices: {{'*': {{input: 5, output: 6}}}}}}
+  gemini: {{kind: gemini, base_url: 'http://{{address}}', class: local, prices: {{'*': {{input: 5, output: 6}}}}}}
+  cohere: {{kind: cohere, base_url: 'http://{{address}}', class: local, prices: {{'*': {{input: 5, output: 6}}}}}}
+  bedrock:
+    {{kind: bedrock, base_url: 'http://{{address}}', class: local, api_key: sk-bearer,
+     prices: {{'*': {{input: 5, output: 6}}}}}}
 routes: {{fast: {{targets: [openai/sim-small]}}}}
 keys:
   - {{name: app, key: '{KEY}'}}
@@ -232,3 +241,36 @@ async def test_a_stream_that_breaks_off_does_not_look_whole(
     with pytest.raises(Exception) as failed:
         await clients.ask(speaks, "streamed, blocking", request)
     assert not isinstance(failed.value, TimeoutError)
+
+
+# At a provider of their own protocol.
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def direct() -> AsyncIterator[Clients]:
+    """The same SDKs at a second simulator, alike in everything."""
+    async with Simulator(seed=SEED).serve() as address, AsyncExitStack() as stack:
+        yield Clients(f"http://{address}", stack)
+
+
+OWN = {"openai_responses": "responses", "gemini": "gemini", "cohere": "cohere", "bedrock": "bedrock"}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("speaks", "way"), ASKED)
+async def test_at_their_own_provider_nothing_changes(
+    house: House, clients: Clients, direct: Clients, speaks: str, way: str, case: str
+) -> None:
+    name = "sim-echo" if case == "output limit" else "sim-small"
+    speaker = SPEAKERS[speaks]
+    answer = await clients.ask(speaks, way, speaker.request(CASES[case], f"{OWN[speaks]}/{name}"))
+    wanted = await direct.ask(speaks, way, speaker.request(CASES[case], name))
+    assert answer[:4] == wanted[:4]
+    row = house.rows()[-1]
+    assert (row["provider"], row["outcome"]) == (OWN[speaks], "ok")
+    assert row["tokens"]["output"] == wanted.tokens[1]
+    assert not row.get("dropped")
+    path, _, query = house.received.path.partition("?")
+    assert query == ("alt=sse" if speaks == "gemini" and way.startswith("streamed") else "")
+    assert name in path or speaks in ("openai_responses", "cohere")
+    assert KEY not in str(house.received)
