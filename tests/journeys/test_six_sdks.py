@@ -6,11 +6,15 @@ What is expected is the simulator's own answer to the request that the gateway s
 
 import asyncio
 import base64
+import hashlib
+import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import pytest_asyncio
 
@@ -19,6 +23,7 @@ from journeys.asking_six import CASES, IMAGE, SPEAKERS, Answer
 from journeys.harness import ANTHROPIC, OPENAI, SEED, House, answer_of, open_house
 from waypost.dialects.registry import DIALECTS
 from waypost.sim import Simulator
+from waypost.wire.sigv4 import Scope, canonical_request, payload_digest, signature
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 KEY, HASHED = "wp-six/secret+key", "wp-hashed-key"
@@ -56,8 +61,6 @@ KNOWN = [speaks for speaks in SPEAKERS if speaks in DIALECTS]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    import hashlib
-
     folder: Path = tmp_path_factory.mktemp("six")
     config = CONFIG.replace("{hashed}", hashlib.sha256(HASHED.encode()).hexdigest())
     async with open_house(config, folder) as house:
@@ -114,7 +117,7 @@ async def test_the_same_is_said(
 
     assert answer.text == sent.text
     assert [(name, arguments) for name, arguments in answer.calls] == [
-        (name, _parsed(arguments)) for name, arguments in sent.calls
+        (name, json.loads(arguments)) for name, arguments in sent.calls
     ]
     assert answer.stop == sent.stop
     assert sent.tokens is not None
@@ -131,12 +134,6 @@ async def test_the_same_is_said(
         "ok",
         sent.tokens.output,
     )
-
-
-def _parsed(arguments: str) -> Any:
-    import json
-
-    return json.loads(arguments)
 
 
 @pytest.mark.parametrize("provider", [OPENAI, ANTHROPIC])
@@ -274,3 +271,78 @@ async def test_at_their_own_provider_nothing_changes(
     assert query == ("alt=sse" if speaks == "gemini" and way.startswith("streamed") else "")
     assert name in path or speaks in ("openai_responses", "cohere")
     assert KEY not in str(house.received)
+
+
+# What no SDK asks for, but other clients do.
+
+
+async def post(house: House, path: str, body: dict[str, Any], **headers: str) -> httpx2.Response:
+    async with httpx2.AsyncClient(base_url=house.base, timeout=20) as http:
+        return await http.post(path, json=body, headers={"x-goog-api-key": KEY, **headers})
+
+
+def generate(text: str = "Hello there") -> dict[str, Any]:
+    return {"contents": [{"role": "user", "parts": [{"text": text}]}]}
+
+
+@pytest.mark.parametrize("version", ["v1beta", "v1"])
+@pytest.mark.parametrize("provider", [OPENAI, ANTHROPIC, "gemini"])
+async def test_googles_stream_is_an_array_unless_events_are_asked_for(
+    house: House, version: str, provider: str
+) -> None:
+    path = f"/{version}/models/{provider}/sim-small:streamGenerateContent"
+    array = await post(house, path, generate())
+    events = await post(house, f"{path}?alt=sse", generate())
+    assert array.headers["content-type"] == "application/json"
+    assert events.headers["content-type"] == "text/event-stream"
+    told = [json.loads(line.removeprefix("data: ")) for line in events.text.splitlines() if line.startswith("data: ")]
+    texts = [
+        "".join(part["text"] for each in answers for part in each["candidates"][0].get("content", {}).get("parts", ()))
+        for answers in (array.json(), told)
+    ]
+    assert texts[0] == texts[1] != ""
+
+
+@pytest.mark.parametrize("provider", [OPENAI, "gemini"])
+async def test_an_array_that_breaks_off_ends_in_an_error(house: House, provider: str) -> None:
+    answer = await post(house, f"/v1beta/models/{provider}/m~truncated:streamGenerateContent", generate())
+    assert answer.status_code == 200
+    *said, last = answer.json()
+    assert said
+    assert "error" in last
+    assert not any("finishReason" in candidate for each in said for candidate in each.get("candidates", ()))
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/v1/responses/resp_1", "error"),
+        ("/v1beta/models/fast:countTokens", "error"),
+        ("/v2/chat/more", "message"),
+        ("/model/fast/invoke", "__type"),
+    ],
+)
+async def test_what_is_near_a_door_is_refused_in_its_dialect(house: House, path: str, shown: str) -> None:
+    answer = await post(house, path, {})
+    assert (answer.status_code, answer.headers["x-waypost-error"]) == (404, "unknown_model")
+    assert shown in answer.json()
+    assert ("x-amzn-errortype" in answer.headers) == (shown == "__type")
+
+
+async def test_a_signature_is_not_known_again_for_another_body(house: House) -> None:
+    """The same head again and again is not read anew: a signature in it must be, as it is of one body."""
+    path, host = "/v1/chat/completions", house.base.removeprefix("http://")
+    body = b'{"model":"fast","max_tokens":9,"messages":[{"role":"user","content":"pay 10"}]}'
+    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    scope = Scope(moment[:8], "eu-west-1", "bedrock")
+    signed = {"host": host, "x-amz-date": moment}
+    made = signature(
+        KEY, moment, scope, canonical_request("POST", path, "", signed, tuple(signed), payload_digest(body))
+    )
+    told = f"AWS4-HMAC-SHA256 Credential=app/{scope}, SignedHeaders=host;x-amz-date, Signature={made}"
+    headers = {"x-amz-date": moment, "authorization": told, "content-type": "application/json"}
+    async with httpx2.AsyncClient(base_url=house.base, timeout=20) as http:
+        answers = [(await http.post(path, content=body, headers=headers)).status_code for _ in range(4)]
+        changed = await http.post(path, content=body.replace(b"10", b"99"), headers=headers)
+    assert answers == [200] * 4
+    assert (changed.status_code, changed.headers["x-waypost-error"]) == (401, "unauthorized")
