@@ -483,6 +483,19 @@ async def test_headers_for_the_provider_are_passed_on(house: House, clients: dic
     assert raw.headers["x-waypost-provider"] == ANTHROPIC
 
 
+@pytest.mark.parametrize("own", [False, True])
+async def test_whose_account_pays_is_said_with_a_key_of_ones_own_only(
+    house: House, clients: dict[str, Any], own: bool
+) -> None:
+    headers = {"openai-organization": "org-1", "openai-project": "proj-1", "openai-beta": "b=1"}
+    if own:
+        headers["x-waypost-provider-key"] = "sk-my-very-own-8"
+    await create(clients[OPENAI], OPENAI)(**request(OPENAI, "openai/sim-small", extra_headers=headers))
+    told = [house.received.header(name) for name in ("openai-organization", "openai-project", "openai-beta")]
+    assert told == ["org-1" if own else None, "proj-1" if own else None, "b=1"]
+    assert not any(name.startswith("x-stainless") for name, _ in house.received.headers)
+
+
 async def test_bodies_are_kept_only_where_the_route_says_so(house: House, clients: dict[str, Any]) -> None:
     raw = await create(clients[OPENAI], OPENAI, raw=True)(**request(OPENAI, "kept"))
     await house.row(raw.headers[CALL_ID])

@@ -273,6 +273,23 @@ async def test_at_their_own_provider_nothing_changes(
     assert KEY not in str(house.received)
 
 
+@pytest.mark.parametrize(("provider", "code"), [("bedrock", None), (OPENAI, "ValidationException")])
+async def test_amazons_callers_hear_what_they_must_mend(
+    clients: Clients, direct: Clients, provider: str, code: str | None
+) -> None:
+    """Bedrock itself names an error in a header alone."""
+    speaker = SPEAKERS["bedrock"]
+    failed = []
+    for asked, model in ((clients, f"{provider}/m~400"), (direct, "m~400")):
+        with pytest.raises(Exception) as refused:
+            await asked.ask("bedrock", "whole, blocking", speaker.request(CASES["text"], model))
+        failed.append(getattr(refused.value, "response"))  # noqa: B009  made at run time
+    assert failed[0]["Error"]["Code"] == (code or failed[1]["Error"]["Code"])
+    assert failed[0]["ResponseMetadata"]["HTTPStatusCode"] == 400
+    if provider == "bedrock":
+        assert failed[0]["ResponseMetadata"]["RequestId"]
+
+
 # What no SDK asks for, but other clients do.
 
 
