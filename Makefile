@@ -18,6 +18,10 @@ check: .venv/dev.stamp
 bench: .venv/run.stamp
 	@$(BIN)/waypost bench $(ARGS)
 
+# Every recorded exchange in every way: the laws, all pairs of protocols with the official SDKs (about three minutes).
+corpus: .venv/dev.stamp
+	$(BIN)/pytest tests/corpus $(ARGS)
+
 # Regenerates every page and table that is made from code.
 docs: .venv/dev.stamp
 	$(BIN)/python tools/docs.py

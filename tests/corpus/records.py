@@ -40,8 +40,8 @@ class Record:
 
     @property
     def content_type(self) -> str:
-        told = self.headers.get("content-type")
-        return told or (self.dialect.stream_type if self.stream else "application/json")
+        told = self.headers.get("content-type", "")
+        return told if "/" in told else (self.dialect.stream_type if self.stream else "application/json")
 
     @property
     def dialect(self) -> Dialect:

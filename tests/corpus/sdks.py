@@ -6,6 +6,7 @@ The functions know their SDK and nothing of what was recorded, so that what is c
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +41,9 @@ class Arguments:
         call = self._calls.setdefault(place, ["", ""])
         call[0] = call[0] or name or ""
         call[1] += arguments or ""
+
+    def has(self, place: object) -> bool:
+        return place in self._calls
 
     def all(self) -> list[tuple[str, Any]]:
         return [(name, parsed(arguments)) for name, arguments in self._calls.values()]
@@ -76,7 +80,7 @@ def thought_of(message: Any) -> str:
     return ""
 
 
-CHAT_STOPS = {"stop": "stop", "length": "length", "tool_calls": "tool", "content_filter": "filter"}
+CHAT_STOPS = {"stop": "stop", "eos": "stop", "length": "length", "tool_calls": "tool", "content_filter": "filter"}
 
 
 async def ask_openai_chat(client: Any, model: str, stream: bool) -> Heard:
@@ -108,20 +112,27 @@ async def ask_openai_chat(client: Any, model: str, stream: bool) -> Heard:
 
 async def ask_openai_responses(client: Any, model: str, stream: bool) -> Heard:
     if not stream:
-        return _response(await client.responses.create(model=model, input=PROMPT))
-    heard = Heard()
-    async with client.responses.stream(model=model, input=PROMPT) as events:  # the SDK holds every event to its order
-        async for event in events:
-            if event.type == "response.output_text.delta":
-                heard.text += event.delta
-        final = _response(await events.get_final_response())
-    assert heard.text == final.text, "the deltas are not the text"
-    return final
+        response = await client.responses.create(model=model, input=PROMPT)
+        return _response(response, response.output)
+    text, items, last = "", [], None
+    # Not `responses.stream`, which takes an answer that met its limit for one that never ended.
+    async for event in await client.responses.create(model=model, input=PROMPT, stream=True):
+        if event.type == "response.output_text.delta":
+            text += event.delta
+        elif event.type == "response.output_item.done":
+            items.append(event.item)
+        elif event.type in ("response.completed", "response.incomplete", "response.failed"):
+            last = event.response
+    assert last is not None, "the stream has no end"
+    heard = _response(last, items)
+    assert text == heard.text, "the deltas are not the text"
+    assert not last.output or _response(last, last.output) == heard, "the end repeats something else"
+    return heard
 
 
-def _response(response: Any) -> Heard:
+def _response(response: Any, items: list[Any]) -> Heard:
     heard = Heard()
-    for item in response.output:
+    for item in items:
         if item.type == "message":
             heard.text += "".join(part.text for part in item.content if part.type == "output_text")
         elif item.type == "reasoning":
@@ -188,7 +199,7 @@ async def ask_gemini(client: Any, model: str, stream: bool) -> Heard:
 def _generated(answers: Iterable[Any]) -> Heard:
     heard = Heard()
     for answer in answers:
-        candidate = answer.candidates[0] if answer.candidates else None
+        candidate = next((each for each in answer.candidates or () if not each.index), None)
         for part in (candidate.content.parts if candidate and candidate.content else None) or ():
             if part.function_call is not None:
                 heard.calls.append((part.function_call.name, part.function_call.args or {}))
@@ -229,7 +240,6 @@ async def ask_cohere(client: Any, model: str, stream: bool) -> Heard:
         for part in answer.message.content or ():
             heard.text += getattr(part, "text", None) or ""
             heard.reasoning += getattr(part, "thinking", None) or ""
-        heard.reasoning += answer.message.tool_plan or ""
         for place, call in enumerate(answer.message.tool_calls or ()):
             calls.add(place, call.function.name, call.function.arguments)
         heard.stop = COHERE_STOPS.get(answer.finish_reason, answer.finish_reason)
@@ -247,8 +257,6 @@ def _hear_cohere(heard: Heard, calls: Arguments, event: Any) -> None:
             content = event.delta.message.content
             heard.text += getattr(content, "text", None) or ""
             heard.reasoning += getattr(content, "thinking", None) or ""
-        case "tool-plan-delta":
-            heard.reasoning += event.delta.message.tool_plan or ""
         case "tool-call-start":
             call = event.delta.message.tool_calls
             calls.add(event.index, call.function.name, call.function.arguments)
@@ -276,8 +284,9 @@ BEDROCK_STOPS = {
 
 
 async def ask_bedrock(client: Any, model: str, stream: bool) -> Heard:
-    """Its SDK blocks, so a thread asks."""
-    return await asyncio.to_thread(_converse, client, model, stream)
+    """Its SDK blocks, so threads ask: not the loop's own, which the gateway in this process needs for connecting."""
+    sdk, threads = client
+    return await asyncio.get_running_loop().run_in_executor(threads, _converse, sdk, model, stream)
 
 
 def _converse(client: Any, model: str, stream: bool) -> Heard:
@@ -287,7 +296,7 @@ def _converse(client: Any, model: str, stream: bool) -> Heard:
         answer = client.converse(**request)
         for place, block in enumerate(answer["output"]["message"]["content"]):
             _hear_block(heard, block)
-            if "toolUse" in block:
+            if "toolUse" in block and block["toolUse"].get("type") != "server_tool_use":
                 calls.add(place, block["toolUse"]["name"], json.dumps(block["toolUse"]["input"]))
         heard.stop = BEDROCK_STOPS.get(answer["stopReason"], answer["stopReason"])
         _use_bedrock(heard, answer.get("usage"))
@@ -307,13 +316,13 @@ def _hear_block(heard: Heard, block: dict[str, Any]) -> None:
 def _hear_bedrock(heard: Heard, calls: Arguments, event: dict[str, Any]) -> None:
     if "contentBlockStart" in event:
         start = event["contentBlockStart"]
-        if "toolUse" in start["start"]:
+        if "toolUse" in start["start"] and start["start"]["toolUse"].get("type") != "server_tool_use":
             calls.add(start["contentBlockIndex"], start["start"]["toolUse"]["name"], "")
     elif "contentBlockDelta" in event:
         delta = event["contentBlockDelta"]["delta"]
         heard.text += delta.get("text", "")
         heard.reasoning += delta.get("reasoningContent", {}).get("text", "")
-        if "toolUse" in delta:
+        if "toolUse" in delta and calls.has(event["contentBlockDelta"]["contentBlockIndex"]):
             calls.add(event["contentBlockDelta"]["contentBlockIndex"], None, delta["toolUse"]["input"])
     elif "messageStop" in event:
         heard.stop = BEDROCK_STOPS.get(event["messageStop"]["stopReason"], event["messageStop"]["stopReason"])
@@ -368,11 +377,12 @@ async def clients(base: str) -> AsyncIterator[dict[str, Any]]:
             config=Config(retries={"total_max_attempts": 1}, max_pool_connections=AT_ONCE),
         )
         stack.callback(bedrock.close)
+        threads = stack.enter_context(ThreadPoolExecutor(AT_ONCE))
         yield {
             "openai_chat": openai,
             "openai_responses": openai,
             "anthropic": anthropic,
             "gemini": gemini,
             "cohere": cohere,
-            "bedrock": bedrock,
+            "bedrock": (bedrock, threads),
         }
