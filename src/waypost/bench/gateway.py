@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -26,16 +26,28 @@ _CONFIGURATION = """\
 server: {{listen: "127.0.0.1:0", admin: "127.0.0.1:0", workers: 1}}
 store: {{ledger: "sqlite:///{folder}/waypost.db", state: "sqlite:///{folder}/state.db"}}
 providers:
-  {provider}:
+{providers}budgets: [{{name: bench, limit_usd: 1000000, window: day, match: {{team: bench}}}}]
+keys: [{{name: bench, hash: "sha256:{digest}", team: bench}}]
+"""
+_PROVIDER = """\
+  {name}:
     kind: openai
-    base_url: http://{upstream}/v1
+    dialect: {dialect}
+    base_url: http://{address}
     api_key: sk-bench
     models: [{model}]
     prices: {{{model}: {{input: 0.15, output: 0.6}}}}
     proxy: none
-budgets: [{{name: bench, limit_usd: 1000000, window: day, match: {{team: bench}}}}]
-keys: [{{name: bench, hash: "sha256:{digest}", team: bench}}]
 """
+
+
+class Provider(Struct, frozen=True):
+    """A provider to configure. `address`: HOST:PORT and what of the path is the same for all its calls."""
+
+    name: str
+    dialect: str
+    address: str
+    model: str
 
 
 class Serving(Struct, frozen=True):
@@ -48,16 +60,24 @@ class Serving(Struct, frozen=True):
 
 
 def configuration(folder: Path, upstream: str) -> str:
-    return _CONFIGURATION.format(
-        folder=folder, provider=PROVIDER, model=MODEL, upstream=upstream, digest=sha256(KEY.encode()).hexdigest()
-    )
+    """For the calls of `workload`. `upstream` is HOST:PORT."""
+    return configuration_of(folder, [Provider(PROVIDER, "openai_chat", f"{upstream}/v1", MODEL)])
+
+
+def configuration_of(folder: Path, providers: Iterable[Provider]) -> str:
+    """For these providers."""
+    told = [
+        _PROVIDER.format(name=each.name, dialect=each.dialect, address=each.address, model=each.model)
+        for each in providers
+    ]
+    return _CONFIGURATION.format(folder=folder, providers="".join(told), digest=sha256(KEY.encode()).hexdigest())
 
 
 @contextmanager
-def gateway(upstream: str, core: int | None, folder: Path) -> Iterator[Serving]:
-    """Starts it, waits until it is ready, ends it. `upstream` is HOST:PORT. BenchError if it does not start."""
+def gateway(configured: str, core: int | None, folder: Path) -> Iterator[Serving]:
+    """Starts it, waits until it is ready, ends it. `configured`: its whole file. BenchError if it does not start."""
     file = folder / "waypost.yaml"
-    file.write_text(configuration(folder, upstream), "utf-8")
+    file.write_text(configured, "utf-8")
     environ = {name: value for name, value in os.environ.items() if not name.startswith("WAYPOST_")}
     command = [*python("waypost.cli"), "serve", "--config", str(file), "--json"]
     began = time.perf_counter()

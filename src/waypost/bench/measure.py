@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from waypost.bench import nginx
 from waypost.bench.figures import Report, Sample, Subject, subject
-from waypost.bench.gateway import KEY, Serving, gateway
+from waypost.bench.gateway import KEY, Serving, configuration, gateway
 from waypost.bench.load import GRACE_S, Load, Order
 from waypost.bench.processes import (
     BenchError,
@@ -71,7 +71,8 @@ def measure(seconds: float, rounds: int, tools: Tools, tell: Tell) -> Report:
         tell("starting upstream and gateway")
         upstream = stack.enter_context(_upstream(tools, rest, _subfolder(folder, "upstream")))
         place = Place(tested, rest, folder, upstream)
-        serving = stack.enter_context(gateway(upstream, tested, _subfolder(folder, "gateway")))
+        own = _subfolder(folder, "gateway")
+        serving = stack.enter_context(gateway(configuration(own, upstream), tested, own))
         proxy = stack.enter_context(_proxy(tools, place))
         samples, references = _rounds(serving, proxy, place, seconds, rounds, tools, tell)
         loaded_mib = memory_mib(family(serving.pid))
