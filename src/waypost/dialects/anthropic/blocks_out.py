@@ -175,6 +175,8 @@ def _image_out(block: Image, lose: Lose) -> Written | None:
     if source is None:
         lose("image_url")
         return None
+    if block.detail not in (None, "auto"):
+        lose("image_url.detail")
     if source["type"] == "base64" and not source.get("media_type"):
         data = str(source["data"])
         source["media_type"] = next(

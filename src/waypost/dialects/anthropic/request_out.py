@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Raw
 
-from waypost.conversation.blocks import Block, Document, Image, Refusal, Role, Text, Thinking, ToolResult
+from waypost.conversation.blocks import Block, Document, Image, Refusal, Role, Text, Thinking, ToolCall, ToolResult
 from waypost.conversation.request import HostedTool, Reasoning, Request, Tool, ToolChoice, ToolChoiceMode, Turn
 from waypost.dialects.anthropic.blocks_out import Lose, block_out, text_out, with_cache
 from waypost.dialects.anthropic.blocks_out import Written as WrittenBlock
@@ -120,7 +120,7 @@ def _merged(turns: tuple[Turn, ...], lose: Lose) -> list[_Message]:
     merged: list[_Message] = []
     for turn in turns:
         role = turn.role if turn.role is Role.ASSISTANT else Role.USER
-        blocks = [block for block in turn.blocks if _sayable(block, role, lose)]
+        blocks = _kept(turn.blocks, role, lose)
         for name, _ in turn.extra:
             lose(f"messages.{name}")
         if turn.name is not None:
@@ -133,6 +133,21 @@ def _merged(turns: tuple[Turn, ...], lose: Lose) -> list[_Message]:
         if message.role is Role.USER and len(message.blocks) > 1:
             message.blocks.sort(key=lambda block: not isinstance(block, ToolResult))
     return merged
+
+
+def _kept(blocks: tuple[Block, ...], role: Role, lose: Lose) -> list[Block]:
+    """Those that can be said. What asks to be cached up to a blank text asks for all that came before it."""
+    kept: list[Block] = []
+    for block in blocks:
+        if _sayable(block, role, lose):
+            kept.append(block)
+        elif isinstance(block, Text) and block.cache is not None:
+            last = kept[-1] if kept else None
+            if isinstance(last, Text | Image | Document | ToolCall | ToolResult):
+                kept[-1] = msgspec.structs.replace(last, cache=last.cache or block.cache)
+            else:
+                lose("cache_control")
+    return kept
 
 
 def _sayable(block: Block, role: Role, lose: Lose) -> bool:
@@ -261,6 +276,8 @@ def _foreign_parameters(request: Request, shape: Shape, limit: int, lose: Lose) 
         if request.output.schema is None:
             lose("response_format")
         else:
+            if request.output.description:
+                lose("response_format.description")
             config = members.setdefault("output_config", {})
             if isinstance(config, dict):
                 config["format"] = {"type": "json_schema", "schema": request.output.schema}

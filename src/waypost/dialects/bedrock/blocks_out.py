@@ -78,6 +78,8 @@ class BlockWriter:
             case ToolResult():
                 return self._result(block)
             case Image():
+                if block.detail not in (None, "auto"):
+                    self._lose("image_url.detail")
                 return self._lost_if(_media_out("image", block.source, IMAGES), "image_url")
             case Document():
                 return self._document(block)

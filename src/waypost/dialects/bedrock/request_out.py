@@ -101,7 +101,7 @@ class _Writer:
         merged: list[tuple[Role, list[Block]]] = []
         for turn in turns:
             role: Role = Role.ASSISTANT if turn.role is Role.ASSISTANT else Role.USER
-            blocks = [block for block in turn.blocks if self._sayable(block, role)]
+            blocks = self._kept(turn.blocks, role)
             for name, _ in turn.extra:
                 self._lose(f"messages.{name}")
             if turn.name is not None:
@@ -122,6 +122,20 @@ class _Writer:
         if not said or said[0][0] is not Role.USER:
             said.insert(0, (Role.USER, [_SOMETHING]))
         return said
+
+    def _kept(self, blocks: tuple[Block, ...], role: Role) -> list[Block]:
+        """Those that can be said. What asks to be cached up to a blank text asks for all that came before it."""
+        kept: list[Block] = []
+        for block in blocks:
+            if self._sayable(block, role):
+                kept.append(block)
+            elif isinstance(block, Text) and block.cache is not None:
+                last = kept[-1] if kept else None
+                if isinstance(last, Text | Image | Document | ToolCall | ToolResult):
+                    kept[-1] = msgspec.structs.replace(last, cache=last.cache or block.cache)
+                else:
+                    self._lose("cache_control")
+        return kept
 
     def _sayable(self, block: Block, role: Role) -> bool:
         """False for blank texts, which are refused, and an assistant's media."""

@@ -64,7 +64,10 @@ class MessagesOut:
                 messages.append(self._result(block, shown))
             else:
                 rest.append(block)
+        before = len(self.documents)
         content = self._content([*shown, *rest])
+        if not content and len(self.documents) > before:
+            content = "."  # documents are shown with words, and an empty message is refused
         if content or not messages:
             role = "user" if turn.role is Role.USER else "system"
             messages.append(self._completed({"role": role, "content": content or ""}, turn))

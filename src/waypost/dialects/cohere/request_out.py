@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from waypost.conversation.request import HostedTool, Reasoning, Request, Tool, ToolChoiceMode
+from waypost.dialects.cache_marks import marked_kinds
 from waypost.dialects.cohere.content import Members
 from waypost.dialects.cohere.messages_out import Lose, MessagesOut
 from waypost.dialects.cohere.words import NAME
@@ -169,6 +170,10 @@ def _lose_the_rest(request: Request, lose: Lose) -> None:
     """Parameters that nothing here stands for. A neutral value changes nothing and is no loss."""
     if request.choices is not None and request.choices > 1:
         lose("n")
+    if marked_kinds(request):
+        lose("cache_control")
+    if request.output is not None and request.output.description:
+        lose("response_format.description")
     if request.top_logprobs:
         lose("top_logprobs")
     if request.parallel_tool_calls is False:

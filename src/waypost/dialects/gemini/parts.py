@@ -211,8 +211,16 @@ _MEMBERS = msgspec.json.Decoder(Members)
 def _read_blob(blob: _Blob, raw: Raw, where: str) -> Block:
     if blob.data is None:
         raise ShapeError(f"{where}.inlineData.data: is missing")
-    source = Source(blob.mime_type or blob.mime_type_snake, data=blob.data)
+    source = Source(blob.mime_type or blob.mime_type_snake, data=_standard(blob.data))
     return _media(source, blob.display_name or blob.display_name_snake, raw, where)
+
+
+def _standard(data: str) -> str:
+    """Google's own clients send base64 in the alphabet for URLs, which nobody else takes."""
+    if "-" not in data and "_" not in data:
+        return data
+    padding = "=" * (-len(data) % 4)
+    return data.replace("-", "+").replace("_", "/") + padding
 
 
 def _read_file(file: _File, raw: Raw, where: str) -> Block:

@@ -152,7 +152,7 @@ def _response(text: str, is_error: bool | None) -> object:
     try:
         raw = text.encode()
         names = _OBJECT.decode(raw).keys()
-        if not is_error or names == {"error"}:
+        if names and (not is_error or names == {"error"}):
             return Raw(raw)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         pass
@@ -251,6 +251,8 @@ def media_out(block: Image | Document | Audio, home: bool, lose: Lose) -> Member
         return None
     if isinstance(block, Image) and block.detail in _SHOWN_RESOLUTIONS:
         part["mediaResolution"] = {"level": _RESOLUTIONS[block.detail]}
+    elif isinstance(block, Image) and block.detail not in (None, "auto"):
+        lose("image_url.detail")
     if isinstance(block, Document):
         if block.context is not None:
             lose("context")

@@ -292,6 +292,8 @@ def _rest(request: Request, home: bool, body: Members, config: Members, lose: Lo
         lose("user")
     if request.output is not None and request.output.strict is False:
         lose("response_format.strict")
+    if request.output is not None and request.output.description:
+        lose("response_format.description")
     for name, _ in request.extra:
         lose(name)
 

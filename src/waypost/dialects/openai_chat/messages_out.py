@@ -136,6 +136,8 @@ class MessagesOut:
         if document.citations:
             self._lose("document.citations")
         if document.text is not None:
+            if document.name is not None:
+                self._lose("document.name")
             return self._marked({"type": "text", "text": document.text}, document.cache)
         source = document.source
         if source.url is not None and "document_url" in self._quirks:

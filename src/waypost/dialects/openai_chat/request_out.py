@@ -11,7 +11,9 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw
 
+from waypost.conversation.blocks import ToolCall, ToolResult
 from waypost.conversation.request import HostedTool, OutputFormat, Reasoning, Request, Tool, ToolChoice, ToolChoiceMode
+from waypost.dialects.cache_marks import marked_kinds
 from waypost.dialects.dialect import Shape, Written
 from waypost.dialects.openai_chat.messages_out import MessagesOut, cache_control
 from waypost.dialects.openai_chat.words import NAME
@@ -28,6 +30,7 @@ _TIERS = {
     "standard_only": "default",  # Anthropic's word for it
 }
 _encode = msgspec.json.Encoder().encode
+_NEVER_MARKED = (ToolCall, ToolResult)  # even where marks are taken
 _NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
 
 
@@ -63,6 +66,10 @@ def write_request(request: Request, shape: Shape) -> Written:
             lose("service_tier")
         else:
             body["service_tier"] = tier
+    if not home:
+        marked = marked_kinds(request)
+        if marked and ("cache_control" not in quirks or not marked.isdisjoint(_NEVER_MARKED)):
+            lose("cache_control")
     for name, raw in request.extra:
         if home:
             body[name] = raw
@@ -121,7 +128,7 @@ def _tool(tool: Tool, home: bool, quirks: frozenset[str], lose: Lose) -> Members
     if tool.description is not None:
         function["description"] = tool.description
     if tool.parameters is not None or not home:
-        function["parameters"] = tool.parameters or _NO_PARAMETERS
+        function["parameters"] = tool.parameters if home else _parameters(tool, lose)
     if tool.strict is not None:
         function["strict"] = tool.strict
     for name, raw in tool.extra:
@@ -133,6 +140,17 @@ def _tool(tool: Tool, home: bool, quirks: frozenset[str], lose: Lose) -> Members
     if tool.cache is not None and (home or "cache_control" in quirks):
         members["cache_control"] = cache_control(tool.cache)
     return members
+
+
+def _parameters(tool: Tool, lose: Lose) -> Raw:
+    """A schema that is no object (`true`, say) is refused."""
+    schema = tool.parameters
+    if schema is None:
+        return _NO_PARAMETERS
+    if not bytes(schema).startswith(b"{"):
+        lose("tools.parameters")
+        return _NO_PARAMETERS
+    return schema
 
 
 def _choice(choice: ToolChoice) -> object:

@@ -140,6 +140,8 @@ class InputOut:
         if document.citations:
             self._lose("document.citations")
         if document.text is not None:
+            if document.name is not None:
+                self._lose("document.name")
             parts.append(self._marked({"type": "input_text", "text": document.text}, document.cache))
             return
         source = document.source
@@ -151,8 +153,8 @@ class InputOut:
             part.setdefault("filename", "document.pdf")  # data without a name is refused
         elif source.url is not None:
             part["file_url"] = source.url
-            if not self._home:
-                part.pop("filename", None)  # refused beside a URL
+            if not self._home and part.pop("filename", None) is not None:
+                self._lose("document.name")  # refused beside a URL
         elif source.file_id is not None and self._home:
             part["file_id"] = source.file_id
         else:

@@ -4,7 +4,9 @@ An item of a kind without a neutral form (a hosted tool's call or result, a cust
 does a part, under a kind that begins with `PART`.
 """
 
-from msgspec import Raw, Struct
+from typing import Literal, NamedTuple
+
+from msgspec import DecodeError, Raw, Struct
 from msgspec.json import Decoder
 
 from waypost.conversation.blocks import (
@@ -89,6 +91,27 @@ class _Part(Struct, gc=False):
     prompt_cache_breakpoint: _Breakpoint | None = None
 
 
+class _PlainPart(Struct, gc=False):
+    """Text, as nearly every part of an answer is. Whatever does not fit is looked at part by part."""
+
+    type: Literal["output_text"]
+    text: str
+    annotations: list[Raw] = []
+    logprobs: list[Raw] = []
+
+
+class _PlainMessage(Struct, gc=False):
+    content: list[_PlainPart]
+
+
+class Said(NamedTuple):
+    """A message of an answer: its blocks, and the log probabilities of their tokens."""
+
+    blocks: list[Block]
+    tokens: list[Raw]
+
+
+_plain_decoder = Decoder(_PlainMessage)
 _kind_decoder = Decoder(Kind)
 _message_decoder = Decoder(WireMessage)
 _call_decoder = Decoder(WireCall)
@@ -134,13 +157,24 @@ def read_content(raw: Raw, where: str) -> list[Block]:
     return [_read_part(part, f"{where}[{i}]") for i, part in enumerate(content)]
 
 
-def logprobs_of(raw: Raw) -> list[Raw]:
-    """The log probabilities of all parts of a message's content, which is known to be well-formed."""
+def read_output_message(raw: Raw, where: str) -> Said:
+    """Raises ShapeError."""
+    try:
+        plain = _plain_decoder.decode(raw).content
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        return _read_output_parts(read_message(raw, where).content, f"{where}.content")
     tokens: list[Raw] = []
-    content = decode(_content_decoder, raw, "content") if told(raw) else ""
-    for part in content if not isinstance(content, str) else ():
-        tokens += decode(_part_decoder, part, "content").logprobs or ()
-    return tokens
+    for part in plain:
+        tokens += part.logprobs
+    return Said([Text(part.text, None, tuple(part.annotations)) for part in plain], tokens)
+
+
+def _read_output_parts(raw: Raw, where: str) -> Said:
+    content = decode(_content_decoder, raw, where) if told(raw) else ""
+    if isinstance(content, str):
+        return Said([Text(content)] if content else [], [])
+    parts = [read_part(part, f"{where}[{i}]") for i, part in enumerate(content)]
+    return Said([block for block, _ in parts], [token for _, tokens in parts for token in tokens])
 
 
 def read_part(raw: Raw, where: str) -> tuple[Block, list[Raw]]:

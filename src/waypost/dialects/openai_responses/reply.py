@@ -1,5 +1,7 @@
 """A whole answer: `response` bytes ⇄ Reply."""
 
+from itertools import compress
+
 import msgspec
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
@@ -9,7 +11,7 @@ from waypost.conversation.faults import UpstreamFault
 from waypost.conversation.reply import Choice, Reply, Stop, Usage
 from waypost.dialects.fault_text import excerpt
 from waypost.dialects.openai_responses.faults import malformed, read_error, says_error
-from waypost.dialects.openai_responses.items import kind_of, logprobs_of, read_item, read_message
+from waypost.dialects.openai_responses.items import kind_of, read_item, read_output_message
 from waypost.dialects.openai_responses.output import output_items, response_object
 from waypost.dialects.openai_responses.shape import ABSENT, ShapeError, check_text, decode, told
 from waypost.dialects.openai_responses.words import (
@@ -52,6 +54,7 @@ _decoder = Decoder(WireResponse)
 _glance_decoder = Decoder(_Glanced)
 _members_decoder = Decoder(dict[str, Raw])
 _NAMED = frozenset((*WireResponse.__struct_fields__, "object"))
+_NULL = Raw(b"null")
 _MOST_SECONDS = 1e15
 
 
@@ -73,7 +76,7 @@ def read_reply(body: bytes) -> Reply:
         wire = decode(_decoder, body, "")
         if wire.status == "failed" or told(wire.error) or wire.output is None:
             raise _no_answer(body, "it has no output")
-        members = decode(_members_decoder, body, "")
+        extra = _extra(decode(_members_decoder, body, ""))
         blocks, tokens, called = _read_output(wire.output)
     except ShapeError as error:
         raise _no_answer(body, str(error)) from None
@@ -84,8 +87,15 @@ def read_reply(body: bytes) -> Reply:
         (Choice(blocks, stop_of(wire, called), neutral_logprobs(tokens)),),
         read_usage(wire.usage),
         created_of(wire),
-        tuple([(name, raw) for name, raw in members.items() if name not in _NAMED and told(raw)]),
+        extra,
     )
+
+
+def _extra(members: dict[str, Raw]) -> tuple[tuple[str, Json], ...]:
+    """Those without a name here; most members of a response say no more than null."""
+    for name in _NAMED:
+        members.pop(name, None)
+    return tuple(compress(members.items(), map(_NULL.__ne__, members.values())))
 
 
 def _read_output(items: list[Raw]) -> tuple[tuple[Block, ...], list[Raw], bool]:
@@ -96,10 +106,13 @@ def _read_output(items: list[Raw]) -> tuple[tuple[Block, ...], list[Raw], bool]:
     for i, item in enumerate(items):
         where = f"output[{i}]"
         kind = kind_of(item, where)
+        if kind == "message":
+            said = read_output_message(item, where)
+            blocks += said.blocks
+            tokens += said.tokens
+            continue
         blocks += read_item(kind, item, where, asked=False)
         called = called or kind in CALLS
-        if kind == "message":
-            tokens += logprobs_of(read_message(item, where).content)
     return tuple(blocks), tokens, called
 
 

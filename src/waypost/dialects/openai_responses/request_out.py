@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw
 
-from waypost.conversation.blocks import Role, Text
+from waypost.conversation.blocks import Role, Text, ToolCall, ToolResult
 from waypost.conversation.request import (
     HostedTool,
     OutputFormat,
@@ -23,6 +23,7 @@ from waypost.conversation.request import (
     ToolChoiceMode,
     Turn,
 )
+from waypost.dialects.cache_marks import marked_kinds
 from waypost.dialects.dialect import Shape, Written
 from waypost.dialects.openai_responses.input_out import InputOut
 from waypost.dialects.openai_responses.request import ENCRYPTED, LOGPROBS
@@ -45,6 +46,7 @@ _REASONING_MODEL = re.compile(
 _encode = msgspec.json.Encoder().encode
 _members_decoder = msgspec.json.Decoder(dict[str, Raw])
 _names_decoder = msgspec.json.Decoder(list[str])
+_NEVER_MARKED = (Tool, ToolCall, ToolResult)  # even where marks are taken
 _NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
 
 
@@ -77,6 +79,9 @@ def write_request(request: Request, shape: Shape) -> Written:
             body["store"] = False
         if _reasons(request, shape):
             included.append(ENCRYPTED)
+        marked = marked_kinds(request)
+        if marked and ("cache_breakpoint" not in shape.quirks or not marked.isdisjoint(_NEVER_MARKED)):
+            lose("cache_control")
     if included:
         body["include"] = included
     _form(body, request, home, extra, lose)
@@ -158,7 +163,7 @@ def _tool(tool: Tool, home: bool, lose: Lose) -> Members:
     if tool.description is not None:
         members["description"] = tool.description
     if tool.parameters is not None or not home:
-        members["parameters"] = tool.parameters or _NO_PARAMETERS
+        members["parameters"] = tool.parameters if home else _parameters(tool, lose)
     if tool.strict is not None or not home:
         members["strict"] = tool.strict is True
     for name, raw in tool.extra:
@@ -167,6 +172,17 @@ def _tool(tool: Tool, home: bool, lose: Lose) -> Members:
         else:
             lose(f"tools.{name}")
     return members
+
+
+def _parameters(tool: Tool, lose: Lose) -> Raw:
+    """A schema that is no object (`true`, say) is refused."""
+    schema = tool.parameters
+    if schema is None:
+        return _NO_PARAMETERS
+    if not bytes(schema).startswith(b"{"):
+        lose("tools.parameters")
+        return _NO_PARAMETERS
+    return schema
 
 
 def _choice(choice: ToolChoice) -> object:
