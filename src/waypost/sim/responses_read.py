@@ -23,6 +23,7 @@ _BODY = record(
     """,
     model=Kind.TEXT,
     background=Kind.FLAG,
+    client_metadata=Kind.OBJECT,
     include=Many(Kind.TEXT),
     instructions=Kind.TEXT,
     metadata=Kind.OBJECT,
