@@ -34,6 +34,13 @@ def faults() -> str:
         return page(uvloop.run(find_all(Path(folder))))
 
 
+def fidelity() -> str:
+    sys.path.insert(0, str(ROOT / "tests"))
+    from dialects.fidelity import page
+
+    return page()
+
+
 def commands() -> str:
     from waypost.cli.reference import commands
 
@@ -45,6 +52,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "providers": lambda: reference("providers"),
     "commands": commands,
     "faults": faults,
+    "fidelity": fidelity,
 }
 
 

@@ -162,7 +162,7 @@ class Waypost:
         self._data = HttpServer(
             self.doors.serve, config.server, error_body=self.doors.error_body, on_error=self._on_error
         )
-        admin = Admin(self._status, self.gateway.tally)
+        admin = Admin(self._status, self.gateway.tally, lambda: self._data.draining)
         self._admin = HttpServer(admin.handle, config.server, on_error=self._on_error)
 
     async def start(self) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
+from waypost.config import catalogue
 from waypost.conversation.blocks import (
     Audio,
     CacheMark,
@@ -48,8 +49,15 @@ SCHEMA = Raw(
 )
 TOOL = Tool("weather", "tells the weather", SCHEMA)
 CALLS = (ToolCall("call_1", "weather", '{"city":"Rome"}'), ToolCall("call_2", "weather", '{"city":"Oslo"}'))
-# What a provider's entry brings: an output limit's field and its quirks are its own matter.
-SHAPE = Shape(model="m")
+# A provider of each protocol, with a model of today: what can be carried may hang on both.
+MODELS = {
+    "openai_chat": ("openai", "gpt-5"),
+    "openai_responses": ("openai", "gpt-5"),
+    "anthropic": ("anthropic", "claude-sonnet-4-5"),
+    "gemini": ("gemini", "gemini-2.5-pro"),
+    "cohere": ("cohere", "command-a-reasoning"),
+    "bedrock": ("bedrock", "anthropic.claude-sonnet-4-5-20250929-v1:0"),
+}
 
 
 class Feature(NamedTuple):
@@ -58,6 +66,13 @@ class Feature(NamedTuple):
     name: str
     change: Callable[[Any], Any]
     found: Callable[[Any], object]
+
+
+def shape(dialect: str) -> Shape:
+    kind, model = MODELS[dialect]
+    entry = catalogue.find(kind)
+    assert entry is not None
+    return Shape(model=model, quirks=entry.quirks, max_output_field=entry.max_output_field)
 
 
 def plain(dialect: str) -> Request:
@@ -284,13 +299,13 @@ REPLY: tuple[Feature, ...] = (
 
 def crossed_request(caller: Dialect, provider: Dialect, feature: Feature) -> str:
     own = feature.change(plain(caller.name))
-    said = caller.read_request(caller.write_request(own, SHAPE).body)
+    said = caller.read_request(caller.write_request(own, shape(caller.name)).body)
     wanted = feature.found(own)
     if not feature.found(said) or feature.found(said) != wanted:
         return UNSAID
     if caller is provider:
         return RELAYED
-    written = provider.write_request(replace(said, model="m"), SHAPE)
+    written = provider.write_request(replace(said, model="m"), shape(provider.name))
     if feature.found(provider.read_request(written.body)) == wanted:
         return CARRIED
     return f"{DROPPED}: {', '.join(written.dropped)}" if written.dropped else CHANGED

@@ -106,6 +106,15 @@ class Gateway:
             await asyncio.gather(*self._readers)
             return await self.process.wait()
 
+    async def readiness(self) -> bytes:
+        """The status line of `/readyz` on the admin listener, which answers during a drain, too."""
+        host, _, port = self.admin.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        line = await reader.readline()
+        writer.close()
+        return line.strip()
+
     async def status(self) -> dict[str, Any]:
         told: dict[str, Any] = await ask_once(self.admin, "/status")
         return told

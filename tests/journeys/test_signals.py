@@ -35,8 +35,10 @@ async def test_a_second_signal_cuts_what_the_first_would_wait_for(tmp_path: Path
         await caller.send("/v1/chat/completions", STALLED)
         while not (await gateway.status())["in_flight"]:
             pass
+        assert await gateway.readiness() == b"HTTP/1.1 200 OK"
         gateway.signal(signal.SIGTERM)
         await gateway.heard("draining")
+        assert await gateway.readiness() == b"HTTP/1.1 503 Service Unavailable"
         gateway.signal(second)
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await caller.head()

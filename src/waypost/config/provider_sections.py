@@ -1,5 +1,6 @@
 """The keys of a provider, in tables as those of `sections.py`."""
 
+from waypost.config.dialects import DIALECTS
 from waypost.config.fields import Field, Section, list_of, map_of, members_kind, section_kind, set_of
 from waypost.config.kinds import (
     FLAG,
@@ -38,7 +39,6 @@ QUIRKS = {
     "top_k": "Takes `top_k`.",
     "vertex": "Claude on Vertex AI: `anthropic_version` in the body, and no `model` (dialect `anthropic`).",
 }
-DIALECTS = ("openai_chat", "openai_responses", "anthropic", "gemini", "cohere", "bedrock")
 PRICE = money("dollars per million tokens", 1_000_000)
 
 PRICES = Section(
@@ -120,7 +120,7 @@ PROVIDER = Section(
         ),
         Field(
             key="dialect",
-            kind=choice(DIALECTS),
+            kind=choice(tuple(DIALECTS)),
             meaning=(
                 "The only protocol to speak. One that is not among the kind's own needs `base_url`, and brings the "
                 "auth of the vendor who invented it."
@@ -130,7 +130,7 @@ PROVIDER = Section(
         Field(
             key="dialects",
             attribute="also",
-            kind=list_of(choice(DIALECTS), unique=True),
+            kind=list_of(choice(tuple(DIALECTS)), unique=True),
             meaning=(
                 "The protocols to speak: a caller's own if it is among them, so that the bytes pass untouched, else "
                 "the first. At a `base_url` of your own each is looked for where its SDK would: with `/v1` for those "

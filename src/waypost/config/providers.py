@@ -11,19 +11,11 @@ from msgspec.structs import replace
 
 from waypost.config import catalogue
 from waypost.config.credentials import read_credentials
+from waypost.config.dialects import DIALECTS
 from waypost.config.fields import Reading, nearest
 from waypost.config.model import Auth, PriceOverride, Provider, ProviderClass
 from waypost.config.urls import is_own_host, split_url
 
-_VENDORS = {
-    "openai_chat": "openai",
-    "openai_responses": "openai",
-    "anthropic": "anthropic",
-    "gemini": "gemini",
-    "cohere": "cohere",
-    "bedrock": "bedrock",
-}
-_OF_OPENAI = frozenset({"openai_chat", "openai_responses"})  # their SDK's base URL ends in /v1, no other's does
 _NOTHING = catalogue.Also()
 
 
@@ -84,7 +76,7 @@ def _first(values: dict[str, Any], entry: catalogue.Entry) -> str:
 
 
 def _vendor(dialect: str) -> catalogue.Entry:
-    vendor = catalogue.find(_VENDORS[dialect])
+    vendor = catalogue.find(DIALECTS[dialect].vendor)
     assert vendor is not None
     return vendor
 
@@ -152,9 +144,8 @@ def _place(base_url: str, more: catalogue.Also, first: str, dialect: str) -> str
     """Where a dialect is spoken: its own place, else at `base_url`, which is the `first` one's, as its SDK has it."""
     if more.base_url is not None:
         return f"{base_url}{more.base_url}" if more.base_url.startswith("/") else more.base_url
-    if (dialect in _OF_OPENAI) == (first in _OF_OPENAI):
-        return base_url
-    return f"{base_url}/v1" if dialect in _OF_OPENAI else base_url.removesuffix("/v1")
+    of_first, of_this = DIALECTS[first].version, DIALECTS[dialect].version
+    return base_url if of_first == of_this else base_url.removesuffix(of_first) + of_this
 
 
 def _headers(of_vendor: dict[str, str], given: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

@@ -5,10 +5,10 @@ elsewhere.
 import re
 from typing import Any
 
+from waypost.config.dialects import DIALECTS
 from waypost.config.fields import Field, Kind, Reading, Section, list_of, read_section
 from waypost.config.kinds import choice, number, read_text
 from waypost.config.model import TargetRef
-from waypost.config.provider_sections import DIALECTS
 from waypost.config.yaml_source import Node, Scalar
 
 EXPECTED = "provider/model, such as openai/gpt-5-mini"
@@ -52,7 +52,7 @@ TARGET_SECTION = Section(
         ),
         Field(
             key="dialect",
-            kind=choice(DIALECTS),
+            kind=choice(tuple(DIALECTS)),
             default="the caller's own, if the provider speaks it",
             meaning="The only protocol to speak with it; one of those that its provider speaks.",
         ),

@@ -1,21 +1,18 @@
-"""Which dialects are spoken here: one line each."""
+"""The dialects that are spoken here, by name: those that `config.dialects` lists, each from the folder of that name."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from types import MappingProxyType
 
-from waypost.dialects import anthropic, bedrock, cohere, gemini, openai_chat, openai_responses
+from waypost.config.dialects import DIALECTS as SPOKEN
 from waypost.dialects.dialect import Dialect
 
-DIALECTS: Mapping[str, Dialect] = MappingProxyType(
-    {
-        dialect.name: dialect
-        for dialect in (
-            openai_chat.DIALECT,
-            openai_responses.DIALECT,
-            anthropic.DIALECT,
-            gemini.DIALECT,
-            cohere.DIALECT,
-            bedrock.DIALECT,
-        )
-    }
-)
+
+def _load(name: str) -> Dialect:
+    dialect = import_module(f"waypost.dialects.{name}").DIALECT
+    assert isinstance(dialect, Dialect)
+    assert dialect.name == name
+    return dialect
+
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({name: _load(name) for name in SPOKEN})

@@ -39,6 +39,7 @@ class Passage(Protocol):
 
 
 TRUNCATED = Fault(kind=FaultKind.TRUNCATED, message="the stream ended before the answer was whole")
+NOT_TEXT = Fault(kind=FaultKind.MALFORMED, message="the answer is not UTF-8")
 BYTES_A_TOKEN = 3  # for estimates only
 
 
@@ -115,6 +116,17 @@ class Relay:
         return self._dialect.writer("", False).fail(error)
 
 
+def is_text(data: bytes) -> bool:
+    """What stays JSON in a translation is not looked at, and must not make a text that nobody can read."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 class Translation:
     """Different dialects: frames → events → the caller's frames."""
 
@@ -134,6 +146,9 @@ class Translation:
     def take(self, frames: list[Frame]) -> bytes:
         written = []
         for frame in frames:
+            if frame.data is not None and not is_text(frame.data):
+                self.fault = NOT_TEXT
+                break
             for event in self._reader.feed(frame):
                 written.append(self._note(event))
                 if self.fault is not None:

@@ -1,5 +1,7 @@
 """The admin listener: `/status` and `/metrics`. Small for now; docs/decisions/0003 says what comes in its place."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from waypost.server.status import Status
@@ -10,9 +12,12 @@ JSON = ("content-type", "application/json")
 
 
 class Admin:
-    def __init__(self, status: Status, tally: Tally) -> None:
+    """`draining` says whether new calls are refused by now."""
+
+    def __init__(self, status: Status, tally: Tally, draining: Callable[[], bool]) -> None:
         self._status = status
         self._tally = tally
+        self._draining = draining
 
     async def handle(self, exchange: Exchange) -> None:
         if exchange.method not in {"GET", "HEAD"}:
@@ -24,6 +29,8 @@ class Admin:
             from waypost.telemetry.prometheus import CONTENT_TYPE, exposition
 
             exchange.respond(200, [("content-type", CONTENT_TYPE)], exposition(self._tally, self._status.gauges))
+        elif exchange.path == "/readyz" and self._draining():
+            exchange.respond(503, [JSON], b'{"status":"draining"}')
         elif exchange.path in {"/health", "/livez", "/readyz"}:
             exchange.respond(200, [JSON], b'{"status":"ok"}')
         else:
