@@ -10,7 +10,7 @@ from msgspec import Struct
 
 
 class Spoken(Struct, frozen=True):
-    """`vendor`: the catalogue's kind whose auth it brings. `version`: what that vendor's SDK has at a base URL's end."""
+    """`vendor`: the catalogue's kind whose auth it brings; `version`: what its SDK has at the end of a base URL."""
 
     vendor: str
     version: str = ""
