@@ -69,25 +69,67 @@ class Config(Struct, frozen=True):
     extra: tuple[tuple[str, Json], ...] = ()
 
 
+class _Plain(Struct, gc=False, forbid_unknown_fields=True, rename="camel"):
+    """What most callers say, in the spelling that most use."""
+
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    seed: int | None = None
+    stop_sequences: list[str] = []
+    candidate_count: int | None = None
+
+
+_PLAIN = msgspec.json.Decoder(_Plain)
+
+
 def read_config(raw: Raw) -> Config:
     """Raises ShapeError."""
+    try:
+        plain = _PLAIN.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _read_any(raw)
+    return Config(
+        _checked(plain.max_output_tokens),
+        plain.temperature,
+        plain.top_p,
+        _whole(plain.top_k),
+        plain.frequency_penalty,
+        plain.presence_penalty,
+        plain.seed,
+        tuple(plain.stop_sequences),
+        plain.candidate_count,
+    )
+
+
+def _checked(limit: int | None) -> int | None:
+    if limit is not None and limit < 1:
+        raise ShapeError("generationConfig.maxOutputTokens: must be at least 1")
+    return limit
+
+
+def _whole(top_k: float | None) -> int | None:
+    return None if top_k is None else int(min(top_k, 2.0**53))
+
+
+def _read_any(raw: Raw) -> Config:
     where = "generationConfig"
     members = members_of(raw, where, KNOWN)
-    limit = take(members, "maxOutputTokens", _COUNT, where)
-    if limit is not None and limit < 1:
-        raise ShapeError(f"{where}.maxOutputTokens: must be at least 1")
+    limit = _checked(take(members, "maxOutputTokens", _COUNT, where))
     thinking = members.pop("thinkingConfig", None)
     reasoning = _reasoning(thinking, members) if thinking is not None else None
     output = _output(members)
     modalities = members.get("responseModalities")
     if modalities is not None and not _plain_text(_strings(members, "responseModalities")):
         members["responseModalities"] = modalities
-    top_k = take(members, "topK", _NUMBER, where)
     return Config(
         limit,
         take(members, "temperature", _NUMBER, where),
         take(members, "topP", _NUMBER, where),
-        None if top_k is None else int(min(top_k, 2.0**53)),
+        _whole(take(members, "topK", _NUMBER, where)),
         take(members, "frequencyPenalty", _NUMBER, where),
         take(members, "presencePenalty", _NUMBER, where),
         take(members, "seed", _COUNT, where),

@@ -138,7 +138,7 @@ def _choice(candidate: Candidate, place: int, response: Response) -> Choice:
     blocks = reader.read(listed(candidate.content.parts, where), where) if candidate.content else []
     blocks = _cited(blocks, candidate.citation_metadata)
     blocks += metadata_blocks(candidate)
-    called = any(isinstance(block, ToolCall) for block in blocks)
+    called = ToolCall in map(type, blocks)
     stop = read_stop(candidate.finish_reason, called)
     return Choice(tuple(blocks), stop, read_logprobs(candidate.logprobs_result))
 
@@ -161,6 +161,8 @@ class CallIds:
 def metadata_blocks(candidate: Candidate) -> list[Block]:
     """What the provider's own tools found, as it told it, after what was said."""
     blocks: list[Block] = []
+    if not (candidate.url_context_metadata or candidate.grounding_metadata):
+        return blocks
     for kind, raw in zip(BESIDE, (candidate.url_context_metadata, candidate.grounding_metadata), strict=True):
         if bytes(raw) not in _EMPTY:
             blocks.append(Opaque(NAME, kind, raw))
@@ -169,7 +171,7 @@ def metadata_blocks(candidate: Candidate) -> list[Block]:
 
 def _cited(blocks: list[Block], raw: Raw) -> list[Block]:
     """Citations are of the candidate as a whole: they stay with the last that it said."""
-    if not sources(raw):
+    if not raw or not sources(raw):
         return blocks
     for place in range(len(blocks) - 1, -1, -1):
         block = blocks[place]
@@ -204,7 +206,8 @@ def _candidate(choice: Choice, place: int, home: bool) -> dict[str, object]:
     if choice.stop is not None:
         candidate["finishReason"] = stop_word(choice.stop, refused=Refusal in map(type, choice.blocks))
     candidate["index"] = place
-    candidate.update(beside(choice.blocks) if home else {})
+    if home:
+        candidate.update(beside(choice.blocks))
     logprobs = write_logprobs(choice.logprobs)
     if logprobs is not None:
         candidate["logprobsResult"] = logprobs

@@ -11,6 +11,9 @@ Choices made for callers of other protocols:
 """
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import compress
+from operator import is_not
 from typing import NamedTuple
 
 import msgspec
@@ -34,6 +37,20 @@ _TIERS |= {"priority": "priority"}
 _CONFIG = "generationConfig."
 _THINKING = "generationConfig.thinkingConfig."
 _TOOL_CONFIG = "toolConfig."
+_GIVEN = (
+    "maxOutputTokens",
+    "temperature",
+    "topP",
+    "topK",
+    "frequencyPenalty",
+    "presencePenalty",
+    "seed",
+    "stopSequences",
+    "candidateCount",
+    "responseLogprobs",
+    "logprobs",
+)
+_is_given = partial(is_not, None)
 _CALLING = "functionCallingConfig"
 
 
@@ -211,20 +228,20 @@ def _config(request: Request, shape: Shape, home: bool, able: Abilities, lose: L
     if len(stops) > _MOST_STOPS and not home:
         lose("stop")
         stops = stops[:_MOST_STOPS]
-    given = {
-        "maxOutputTokens": limit,
-        "temperature": request.temperature,
-        "topP": request.top_p,
-        "topK": request.top_k,
-        "frequencyPenalty": request.frequency_penalty,
-        "presencePenalty": request.presence_penalty,
-        "seed": request.seed,
-        "stopSequences": stops or None,
-        "candidateCount": request.choices,
-        "responseLogprobs": request.logprobs,
-        "logprobs": request.top_logprobs,
-    }
-    config: Members = {name: value for name, value in given.items() if value is not None}
+    given = (
+        limit,
+        request.temperature,
+        request.top_p,
+        request.top_k,
+        request.frequency_penalty,
+        request.presence_penalty,
+        request.seed,
+        stops or None,
+        request.choices,
+        request.logprobs,
+        request.top_logprobs,
+    )
+    config: Members = dict(compress(zip(_GIVEN, given, strict=True), map(_is_given, given)))
     if request.output is not None:
         config["responseMimeType"] = "application/json"
         if request.output.schema is not None:

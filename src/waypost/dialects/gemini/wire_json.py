@@ -14,6 +14,7 @@ Members = dict[str, Raw]
 
 ABSENT = Raw()  # msgspec knows no optional Raw: the default of a member that may be missing
 
+_NULL = Raw(b"null")
 _MEMBERS = msgspec.json.Decoder(Members)
 _LIST = msgspec.json.Decoder(list[Raw])
 
@@ -69,8 +70,11 @@ def members_of(raw: bytes | Raw, where: str, known: Collection[str] = ()) -> Mem
 
     Raises ShapeError, also where such a one is there under both names.
     """
+    given = decode(_MEMBERS, raw, where)
+    if "_" not in "".join(given) and _NULL not in given.values():  # as most are
+        return given
     members: Members = {}
-    for name, value in decode(_MEMBERS, raw, where).items():
+    for name, value in given.items():
         spelt = camel(name) if "_" in name and camel(name) in known else name
         if not told(value):
             continue
