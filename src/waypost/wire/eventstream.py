@@ -6,7 +6,7 @@ Refuses to know what the payload means.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from uuid import UUID
 from zlib import crc32
 
@@ -22,6 +22,7 @@ HeaderValue = bool | int | bytes | str | UUID
 Headers = dict[str, HeaderValue]
 
 _PRELUDE = struct.Struct(">III")
+_TWO = struct.Struct(">II")
 _CRC = struct.Struct(">I")
 _LENGTH = struct.Struct(">H")
 _LEAST = _PRELUDE.size + _CRC.size
@@ -162,15 +163,29 @@ def message(headers: Iterable[tuple[str, str]], payload: bytes) -> bytes:
     """One message as bytes, all its headers texts. Raises ValueError for one that is too long to be a header."""
     block = b"".join([_header(name.encode(), value.encode()) for name, value in headers])
     length = _LEAST + len(block) + len(payload)
-    prelude = struct.pack(">II", length, len(block))
+    prelude = _TWO.pack(length, len(block))
     whole = b"".join((prelude, _CRC.pack(crc32(prelude)), block, payload))
     return whole + _CRC.pack(crc32(whole))
 
 
 def event(name: str, payload: bytes) -> bytes:
     """An event whose payload is JSON."""
+    return event_framer(name)(payload)
+
+
+def event_framer(name: str) -> Callable[[bytes], bytes]:
+    """`event` for many payloads under one name, whose headers are only written once."""
     headers = ((":event-type", name), (":content-type", "application/json"), (":message-type", "event"))
-    return message(headers, payload)
+    block = b"".join([_header(each.encode(), value.encode()) for each, value in headers])
+    around, length = _LEAST + len(block), len(block)
+    two, one = _TWO.pack, _CRC.pack
+
+    def framed(payload: bytes) -> bytes:
+        prelude = two(around + len(payload), length)
+        whole = b"%b%b%b%b" % (prelude, one(crc32(prelude)), block, payload)
+        return whole + one(crc32(whole))
+
+    return framed
 
 
 def exception(name: str, payload: bytes) -> bytes:

@@ -42,9 +42,10 @@ from waypost.dialects.bedrock.blocks_out import is_own_citation, redacted_out, t
 from waypost.dialects.bedrock.faults import stream_exception, write_fault
 from waypost.dialects.bedrock.words import NAME, stop_word, write_usage
 from waypost.wire.eventstream import event as framed
-from waypost.wire.eventstream import exception
+from waypost.wire.eventstream import event_framer, exception
 
 _encode = msgspec.json.Encoder().encode
+_framed_delta = event_framer("contentBlockDelta")
 
 
 class _Whole(Struct, frozen=True, rename="camel"):
@@ -160,7 +161,9 @@ class StreamWriter:
     def _text(self, text: str) -> bytes:
         if isinstance(self._block, Thinking):
             return self._write_delta({"reasoningContent": {"text": text}})
-        return self._write_delta({"text": text})
+        begun = b"" if self._open else self._count()
+        written = _framed_delta(b'{"contentBlockIndex":%d,"delta":{"text":%b}}' % (self._index, _encode(text)))
+        return begun + written if begun else written
 
     def _input(self, arguments: str) -> bytes:
         return self._write_delta({"toolUse": {"input": arguments}})
@@ -200,7 +203,7 @@ class StreamWriter:
 
     def _write_delta(self, delta: object) -> bytes:
         begun = b"" if self._open else self._count()
-        return begun + framed("contentBlockDelta", _encode({"contentBlockIndex": self._index, "delta": delta}))
+        return begun + _framed_delta(_encode({"contentBlockIndex": self._index, "delta": delta}))
 
     def _count(self) -> bytes:
         self._index += 1
