@@ -43,6 +43,41 @@ def data_of(frame: Frame) -> bytes | None:
     return frame.data
 
 
+class _PlainPart(Struct, gc=False, forbid_unknown_fields=True):
+    text: str
+    thought: bool = False
+
+
+class _PlainContent(Struct, gc=False, forbid_unknown_fields=True):
+    parts: list[_PlainPart]
+    role: str | None = None
+
+
+class _PlainCandidate(Struct, gc=False, forbid_unknown_fields=True):
+    content: _PlainContent
+    index: int = 0
+
+
+class _Plain(Struct, gc=False, forbid_unknown_fields=True, rename="camel"):
+    """A piece of nothing but text. What is more than that does not fit."""
+
+    candidates: list[_PlainCandidate]
+    usage_metadata: Raw = ABSENT
+    model_version: str | None = None
+    response_id: str | None = None
+    create_time: str | None = None
+
+
+_PLAIN = msgspec.json.Decoder(_Plain)
+
+
+def _plain(data: bytes) -> _Plain | None:
+    try:
+        return _PLAIN.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 class _Speaker:
     """One candidate, as far as it has come."""
 
@@ -107,6 +142,12 @@ class StreamReader:
     def _feed(self, data: bytes) -> list[Event]:
         if not data.isascii():
             check_text(data)
+        if self._begun:
+            plain = _plain(data)
+            more = None if plain is None else self._more(plain)
+            if plain is not None and more is not None:
+                self._report(plain.usage_metadata, more)
+                return more
         response = decode(RESPONSE, data, "")
         if told(response.error):
             self._over = True
@@ -124,6 +165,23 @@ class StreamReader:
             self._whole = True
         self._report(response.usage_metadata, events)
         return events
+
+    def _more(self, plain: "_Plain") -> list[Event] | None:
+        """A piece that only goes on with what is open, as nearly all do; None for any other, with nothing done."""
+        if len(plain.candidates) != 1:
+            return None
+        candidate = plain.candidates[0]
+        speaker = self._speakers.get(candidate.index)
+        if speaker is None or speaker.signed:
+            return None
+        is_thought = type(speaker.block) is Thinking
+        if not is_thought and type(speaker.block) is not Text:
+            return None
+        parts = candidate.content.parts
+        for part in parts:
+            if part.thought is not is_thought or not part.text:
+                return None
+        return [Delta(speaker.index, candidate.index, part.text) for part in parts]
 
     def _report(self, raw: Raw, events: list[Event]) -> None:
         """Counts are of all that came so far, and told with every piece."""

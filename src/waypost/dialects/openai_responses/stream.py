@@ -83,6 +83,7 @@ _TEXTS: dict[str, tuple[type[Text | Refusal | Thinking], str]] = {
     "response.reasoning_text": (Thinking, "text"),
     "response.reasoning_summary_text": (Thinking, "text"),
 }
+_TEXT_DELTA = "response.output_text.delta"
 _OVER = frozenset(("response.completed", "response.incomplete", "response.cancelled"))
 _BEGUN = frozenset(("response.created", "response.in_progress", "response.queued"))
 
@@ -132,6 +133,8 @@ class StreamReader:
             if not frame.raw.endswith((b"\n", b"\r")):
                 return []  # the stump of one: `end` says so, once
             raise UpstreamFault(malformed(f"the stream is not one of a response: {error}")) from None
+        if event.type == _TEXT_DELTA and (delta := self._more(event)) is not None:
+            return [delta]
         events: list[Event] = []
         try:
             self._take(event, data, events)
@@ -144,6 +147,17 @@ class StreamReader:
             return []
         self._over = True
         return [Failed(truncated())]
+
+    def _more(self, event: WireEvent) -> Delta | None:
+        """More of the text that is open, as most events are; None for any other, with nothing done."""
+        text = event.delta
+        if self._open is None or event.logprobs or not isinstance(text, str) or not text:
+            return None
+        item, place = self._open
+        if self._items.get(event.output_index) is not item or place != ("content", event.content_index):
+            return None
+        item.lengths[place] = item.lengths.get(place, 0) + len(text)
+        return Delta(self._index, 0, text)
 
     def _take(self, event: WireEvent, data: bytes, events: list[Event]) -> None:
         kind = event.type
