@@ -176,7 +176,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     query: tuple[tuple[str, str], ...] = ()
     path: str | None = None  # appended to base_url instead of the dialect's path; `{model}` is replaced
     stream_path: str | None = None  # the same for streams, where theirs differs
-    count_tokens: bool = False  # serves /v1/messages/count_tokens
+    count_tokens: bool = False  # at /v1/messages/count_tokens or :countTokens
     price_source: str | None = None  # provider id in the price table
     proxy: str | None = None  # None: from the environment; "none": no proxy
     ca_file: str | None = None

@@ -243,7 +243,7 @@ PROVIDER = Section(
         Field(
             key="count_tokens",
             kind=FLAG,
-            meaning="Whether it serves `/v1/messages/count_tokens`.",
+            meaning="Whether it counts tokens: at `/v1/messages/count_tokens`, or Gemini's `:countTokens`.",
             default="the kind's",
         ),
         Field(

@@ -46,7 +46,7 @@ class Edits(Struct, frozen=True, kw_only=True):
 
     `want_usage` asks a stream for its usage on the caller's behalf. `max_output` sets (or lowers) the output limit in
     the field named by `max_output_field` or, where None, the one the caller used, else the dialect's own default field.
-    `quirks` are the provider's.
+    `quirks` are the provider's. `counting`: the body asks for a count of its tokens.
     """
 
     model: str
@@ -55,6 +55,7 @@ class Edits(Struct, frozen=True, kw_only=True):
     max_output_field: str | None = None
     remove_options: bool = False
     quirks: frozenset[str] = frozenset()
+    counting: bool = False
 
 
 class Shape(Struct, frozen=True, kw_only=True):
@@ -118,10 +119,14 @@ class Writer(Protocol):
 
 
 class Door(Struct, frozen=True):
-    """A path that is served, `{model}` in it standing for a name. `stream` None: the body says whether to stream."""
+    """A path that is served, `{model}` in it standing for a name. `stream` None: the body says whether to stream.
+
+    `counts`: tokens are counted there, and no model is asked.
+    """
 
     path: str
     stream: bool | None = None
+    counts: bool = False
 
 
 class Dialect(Struct, frozen=True, kw_only=True):
@@ -131,6 +136,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     asked for usage in its stream. `read_fault(status, headers, body)`: header names are lower-case.
     `doors` are the paths at which callers speak it, `path` what is appended to a provider's base URL; in both `{model}`
     is where the name goes if the path holds it. `stream_path` and `stream_query`: for streams, where these differ.
+    `count_path` is where a provider that counts tokens does so.
     Where the path says which model and whether to stream, `glance` and `read_request` leave both at "" and False, and
     `edit` has no name to change. `for_query`: the form of this dialect that a caller's query asks for, where that
     decides how a stream looks; of the same name. `stream_type` is the content type of a stream. `ends_without_mark`: a
@@ -143,6 +149,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     path: str
     stream_path: str | None = None
     stream_query: str = ""
+    count_path: str | None = None
     for_query: "Callable[[str], Dialect] | None" = None
     stream_type: str
     ends_without_mark: bool = False

@@ -16,6 +16,7 @@ from waypost.gateway.call import Call, Course
 from waypost.gateway.gateway import Gateway, Lane
 from waypost.gateway.headers import passed_headers
 from waypost.gateway.interfaces import Incoming
+from waypost.gateway.order import counts
 from waypost.gateway.passage import Passage, Relay, Translation
 from waypost.gateway.streaming import stream_answer, without_secrets
 from waypost.gateway.whole import answer_whole, request_for, speak_alike
@@ -56,7 +57,7 @@ async def attempt_all(gateway: Gateway, call: Call, course: Course, sent: Sent |
         lane = course.lanes[index]
         if len(call.attempts) >= course.plan.settings.max_attempts:
             break
-        if call.counting and not lane.counts_tokens:
+        if call.counting and not counts(call, lane):
             continue
         window = lane.candidate.context_window
         if overflowed and not worth_trying_after_overflow(window, max(overflowed)):

@@ -50,7 +50,7 @@ class Lane:
     @property
     def counts_tokens(self) -> bool:
         """Whether the provider has an endpoint of its own for that."""
-        return self.line.provider.count_tokens and self.dialect.name == "anthropic"
+        return self.line.provider.count_tokens and self.dialect.count_path is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from waypost.conversation.faults import ErrorKind, Refused
 from waypost.dialects.dialect import Glance
 from waypost.gateway.answer import answer_headers
 from waypost.gateway.call import Call, Course
-from waypost.gateway.gateway import Gateway
+from waypost.gateway.gateway import Gateway, Lane
 from waypost.gateway.settlement import bound, reserve
 from waypost.ledger.records import Accepted, Charge, Outcome
 from waypost.routing.decision import decide, encode_decision
@@ -59,7 +59,7 @@ def order(gateway: Gateway, call: Call, glance: Glance) -> Course:
     course = call.course = Course(glance, plan, decision, standing.lanes, clamp, timeouts, now + allowed_s)
     if not decision.order:
         raise refusal(plan, decision)
-    if call.counting and not any(lane.counts_tokens for lane in standing.lanes):
+    if call.counting and not any(counts(call, lane) for lane in standing.lanes):
         raise Refused(
             ErrorKind.UNKNOWN_MODEL, f"No provider of {plan.name!r} counts tokens; the call itself tells them."
         )
@@ -69,6 +69,11 @@ def order(gateway: Gateway, call: Call, glance: Glance) -> Course:
             f"{plan.name!r} has more than one provider; a key of your own goes to one: ask for 'provider/model'.",
         )
     return course
+
+
+def counts(call: Call, lane: Lane) -> bool:
+    """Whether it counts tokens in the caller's own dialect: no other's count is worth translating."""
+    return lane.counts_tokens and lane.dialect.name == call.dialect.name
 
 
 def seed_of(session: str) -> int:

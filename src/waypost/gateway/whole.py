@@ -26,9 +26,11 @@ MOST_REPLY_BYTES = 256 * 1024 * 1024
 PASSED_REQUEST_HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")
 # Whose account pays: the caller's to say only of a key of its own.
 PASSED_WITH_OWN_KEY = ("openai-organization", "openai-project")
-COUNT_PATH = "/v1/messages/count_tokens"
 NO_STREAM_OPTIONS = "no_stream_options"  # the provider refuses the request for usage, and tells it unasked
-ANTHROPIC_VERSION = ("anthropic-version", "2023-06-01")
+VERSION = "anthropic-version"
+ANTHROPIC_VERSION = (VERSION, "2023-06-01")
+
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def request_for(call: Call, course: Course, lane: Lane) -> Outgoing:
@@ -39,7 +41,7 @@ def request_for(call: Call, course: Course, lane: Lane) -> Outgoing:
     timeouts = course.timeouts
     streamed = course.glance.stream
     return line.outgoing(
-        COUNT_PATH if call.counting else path_of(lane.dialect, streamed=streamed),
+        path_of(lane.dialect, streamed=streamed, counting=call.counting),
         lane.candidate.model,
         without_keys(call.exchange.query) if relayed else lane.dialect.stream_query if streamed else "",
         request_headers(call.exchange.headers, lane, relayed, own_key=call.options.api_key is not None),
@@ -56,8 +58,10 @@ def speak_alike(one: Dialect, other: Dialect) -> bool:
     return one.name == other.name
 
 
-def path_of(dialect: Dialect, *, streamed: bool) -> str:
+def path_of(dialect: Dialect, *, streamed: bool, counting: bool = False) -> str:
     """Where a provider is asked."""
+    if counting and dialect.count_path is not None:
+        return dialect.count_path
     return dialect.stream_path if streamed and dialect.stream_path is not None else dialect.path
 
 
@@ -79,6 +83,7 @@ def edited_body(call: Call, course: Course, lane: Lane) -> bytes:
         max_output_field=lane.line.provider.max_output_field,
         remove_options=glance.options is not None,
         quirks=lane.line.provider.quirks,
+        counting=call.counting,
     )
     return call.dialect.edit(call.exchange.body, glance, edits)
 
@@ -142,8 +147,12 @@ def request_headers(
     if relayed:
         names = PASSED_REQUEST_HEADERS + PASSED_WITH_OWN_KEY if own_key else PASSED_REQUEST_HEADERS
         headers = [(name, given[name]) for name in names if name in given]
-    if lane.dialect.name == "anthropic" and not any(name == "anthropic-version" for name, _ in headers):
-        headers.append(ANTHROPIC_VERSION)
+    if lane.dialect.name == "anthropic":
+        told = any(name == VERSION for name, _ in lane.line.provider.headers)
+        if told:  # said with every call to it; said twice, it would be no version
+            headers = [pair for pair in headers if pair[0] != VERSION]
+        elif not any(name == VERSION for name, _ in headers):
+            headers.append(ANTHROPIC_VERSION)
     return headers
 
 
@@ -155,7 +164,10 @@ async def answer_whole(gateway: Gateway, call: Call, course: Course, lane: Lane,
     finally:
         call.provider_s += gateway.clock.now() - asked
     require_json(incoming)
-    call.usage, body = looked_at(call.dialect, lane, body, call.started_ns)
+    if call.counting:
+        check_count(call.dialect, body)
+    else:
+        call.usage, body = looked_at(call.dialect, lane, body, call.started_ns)
     respond(gateway, call, incoming, body)
 
 
@@ -166,6 +178,17 @@ def looked_at(dialect: Dialect, lane: Lane, body: bytes, started_ns: int) -> tup
         if speak_alike(lane.dialect, dialect)
         else translated(dialect, lane, body, started_ns)
     )
+
+
+def check_count(dialect: Dialect, body: bytes) -> None:
+    """Raises UpstreamFault for what is no count of tokens: no object, or an error told with status 200."""
+    try:
+        members = _MEMBERS.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        message = "the count of tokens is no JSON object"
+        raise UpstreamFault(Fault(kind=FaultKind.MALFORMED, status=200, message=message)) from None
+    if "error" in members:
+        raise UpstreamFault(dialect.read_fault(200, {}, body))
 
 
 def translated(dialect: Dialect, lane: Lane, body: bytes, started_ns: int) -> tuple[Usage | None, bytes]:

@@ -19,7 +19,7 @@ from waypost.server.status import Status
 from waypost.wire.exchange import Direct, Exchange
 
 JSON = ("content-type", "application/json")
-COUNT_TOKENS = "/v1/messages/count_tokens"
+ALIVE = frozenset({"/", "/health", "/livez", "/readyz"})  # some clients open their connection by a HEAD of "/"
 LATER = {"/v1/embeddings": "embeddings"}
 KINDS = {
     400: ErrorKind.BAD_REQUEST,
@@ -61,10 +61,7 @@ class Doors:
             path = exchange.path
             entry = self._plan.find(path, exchange.query)
             if entry is not None:
-                await walk(self._current(), exchange, entry.dialect, address=entry.address)
-                return
-            if path == COUNT_TOKENS:
-                await walk(self._current(), exchange, self._dialects["anthropic"], counting=True)
+                await walk(self._current(), exchange, entry.dialect, address=entry.address, counting=entry.counts)
                 return
         self._answer_other(exchange)
 
@@ -76,11 +73,11 @@ class Doors:
 
     def _read_out(self, exchange: Exchange) -> None:
         path = exchange.path
-        if path == COUNT_TOKENS or self._plan.find(path, "") is not None:
+        if self._plan.find(path, "") is not None:
             self._refuse(exchange, _wrong_method(exchange.method, "POST"))
         elif exchange.method not in {"GET", "HEAD"}:
             self._refuse(exchange, self._no_door(path))
-        elif path in {"/health", "/livez", "/readyz"}:
+        elif path in ALIVE:
             exchange.respond(200, [JSON], b'{"status":"ok"}')
         elif (place := place_of(path, exchange.headers)) is not None:
             exchange.respond(200, [JSON], listed(self._current(), self._caller(exchange), place))

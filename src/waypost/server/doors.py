@@ -16,10 +16,14 @@ MODEL = "{model}"
 
 
 class Entry(Struct, frozen=True):
-    """A call's dialect, in the form that its query asks for, and what its path says."""
+    """A call's dialect, in the form that its query asks for, and what its path says.
+
+    `counts`: only its tokens are to be counted.
+    """
 
     dialect: Dialect
     address: Address | None = None
+    counts: bool = False
 
 
 class Gap(Struct, frozen=True):
@@ -29,6 +33,7 @@ class Gap(Struct, frozen=True):
     behind: str
     dialect: Dialect
     stream: bool | None
+    counts: bool
 
     def fits(self, path: str) -> bool:
         least = len(self.before) + len(self.behind)
@@ -50,9 +55,11 @@ class DoorPlan:
         told = [(door, dialect) for dialect in known for door in dialect.doors]
         exact = [(door, dialect) for door, dialect in told if MODEL not in door.path]
         self.plain: Mapping[str, Dialect] = {
-            door.path: dialect for door, dialect in exact if door.stream is None and dialect.for_query is None
+            door.path: dialect
+            for door, dialect in exact
+            if door.stream is None and not door.counts and dialect.for_query is None
         }
-        self._exact = {door.path: (dialect, door.stream) for door, dialect in exact}
+        self._exact = {door.path: (dialect, door) for door, dialect in exact}
         gaps = [_gap(door, dialect) for door, dialect in told if MODEL in door.path]
         self._gaps = sorted(gaps, key=lambda gap: len(gap.before) + len(gap.behind), reverse=True)
         places = [(gap.before.rstrip("/"), gap.dialect) for gap in self._gaps]
@@ -63,11 +70,12 @@ class DoorPlan:
         """What a call at this path is, if calls are taken there."""
         found = self._exact.get(path)
         if found is not None:
-            dialect, stream = found
-            return Entry(_form(dialect, query), None if stream is None else Address(None, stream))
+            dialect, door = found
+            address = None if door.stream is None else Address(None, door.stream)
+            return Entry(_form(dialect, query), address, door.counts)
         for gap in self._gaps:
             if gap.fits(path):
-                return Entry(_form(gap.dialect, query), Address(gap.model(path), gap.stream))
+                return Entry(_form(gap.dialect, query), Address(gap.model(path), gap.stream), gap.counts)
         return None
 
     def speaker(self, path: str) -> Dialect | None:
@@ -79,12 +87,13 @@ class DoorPlan:
 
     def paths(self) -> list[str]:
         """Where calls go, for people."""
-        return [*self._exact, *(f"{gap.before}{MODEL}{gap.behind}" for gap in reversed(self._gaps))]
+        gaps = (f"{gap.before}{MODEL}{gap.behind}" for gap in reversed(self._gaps) if not gap.counts)
+        return [*(path for path, (_, door) in self._exact.items() if not door.counts), *gaps]
 
 
 def _gap(door: Door, dialect: Dialect) -> Gap:
     before, _, behind = door.path.partition(MODEL)
-    return Gap(before, behind, dialect, door.stream)
+    return Gap(before, behind, dialect, door.stream, door.counts)
 
 
 def _form(dialect: Dialect, query: str) -> Dialect:

@@ -14,8 +14,9 @@ from waypost.wire.sse import SseFraming
 
 DIALECT = Dialect(
     name=NAME,
-    doors=(Door("/v1/messages"),),
+    doors=(Door("/v1/messages"), Door("/v1/messages/count_tokens", counts=True)),
     path="/v1/messages",
+    count_path="/v1/messages/count_tokens",
     stream_type="text/event-stream",
     framing=SseFraming,
     glance=glance,

@@ -15,6 +15,7 @@ from waypost.wire.jsonarray import AnyFraming
 
 _WHOLE = "/v1beta/models/{model}:generateContent"
 _STREAM = "/v1beta/models/{model}:streamGenerateContent"
+_COUNT = "/v1beta/models/{model}:countTokens"
 _VERSIONS = ("v1beta", "v1")  # Google's SDK went from the one to the other; both are asked the same
 
 
@@ -26,13 +27,14 @@ def _for_query(query: str) -> Dialect:
 DIALECT = Dialect(
     name=NAME,
     doors=tuple(
-        Door(path.replace("v1beta", version), stream)
+        Door(path.replace("v1beta", version), stream, counts=path is _COUNT)
         for version in _VERSIONS
-        for path, stream in ((_WHOLE, False), (_STREAM, True))
+        for path, stream in ((_WHOLE, False), (_STREAM, True), (_COUNT, False))
     ),
     path=_WHOLE,
     stream_path=_STREAM,
     stream_query="alt=sse",
+    count_path=_COUNT,
     for_query=_for_query,
     stream_type="text/event-stream",
     ends_without_mark=True,

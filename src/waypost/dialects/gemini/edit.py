@@ -254,12 +254,24 @@ def _look_at_media(media: _Media, needs: set[str]) -> bool:
 
 
 def edit(body: bytes, seen: Glance, edits: Edits) -> bytes:
-    """The path names the model, usage is always told, and the limit has one field: it alone may have to change."""
+    """The path names the model, usage is always told, and the limit has one field: it alone may have to change.
+
+    What is to be counted may be a whole request, and that names its model once more.
+    """
     limit = edits.max_output
     if limit is not None and (seen.max_output is None or limit < seen.max_output):
         body = _limited(body, b"%d" % limit)
     if edits.remove_options:
         body = edit_members(body, {"waypost": None})
+    return _named(body, edits.model) if edits.counting else body
+
+
+def _named(body: bytes, model: str) -> bytes:
+    for name in ("generateContentRequest", "generate_content_request"):
+        there = member_of(body, name)
+        if there is not None and body[there.value : there.value + 1] == b"{":
+            request = edit_members(body[there.value : there.end], {"model": msgspec.json.encode(f"models/{model}")})
+            return body[: there.value] + request + body[there.end :]
     return body
 
 
