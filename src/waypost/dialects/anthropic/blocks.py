@@ -22,8 +22,8 @@ from waypost.conversation.blocks import (
     ToolResult,
 )
 from waypost.conversation.signatures import recovered
-from waypost.dialects.anthropic.wire_json import ABSENT, ShapeError, decode, text_of, told
 from waypost.dialects.anthropic.words import NAME
+from waypost.dialects.wire_json import ABSENT, ShapeError, decode, text_of, told
 
 
 class _Kind(Struct, frozen=True):

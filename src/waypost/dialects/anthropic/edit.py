@@ -12,8 +12,6 @@ from waypost.conversation.reply import Usage
 from waypost.dialects.anthropic.faults import malformed, read_error_event
 from waypost.dialects.anthropic.foreign import without_foreign
 from waypost.dialects.anthropic.request import OWN_METADATA
-from waypost.dialects.anthropic.wire_json import ABSENT, ShapeError, told
-from waypost.dialects.anthropic.wire_json import decode as decode_reply
 from waypost.dialects.anthropic.words import WireUsage, read_usage
 from waypost.dialects.dialect import Edits, Glance
 from waypost.dialects.json_edit import (
@@ -27,6 +25,8 @@ from waypost.dialects.json_edit import (
     replace_value,
     unique_members,
 )
+from waypost.dialects.wire_json import ABSENT, ShapeError, told
+from waypost.dialects.wire_json import decode as decode_reply
 
 
 class _Metadata(Struct, frozen=True):

@@ -11,8 +11,8 @@ from waypost.conversation.reply import Choice, Reply
 from waypost.dialects.anthropic.blocks import read_blocks
 from waypost.dialects.anthropic.blocks_out import reply_block_out
 from waypost.dialects.anthropic.faults import malformed, read_error_event
-from waypost.dialects.anthropic.wire_json import ShapeError, check_text, decode
 from waypost.dialects.anthropic.words import NAME, WireUsage, read_stop, read_usage, stop_word, write_usage
+from waypost.dialects.wire_json import ShapeError, check_text, decode
 
 
 class _Message(Struct, frozen=True):

@@ -21,8 +21,8 @@ from waypost.conversation.request import (
     Turn,
 )
 from waypost.dialects.anthropic.blocks import WireCache, read_blocks, read_cache, read_content
-from waypost.dialects.anthropic.wire_json import ABSENT, ShapeError, check_text, decode, told
 from waypost.dialects.anthropic.words import NAME
+from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 T = TypeVar("T")
 Members = dict[str, Raw]

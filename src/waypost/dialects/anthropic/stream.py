@@ -22,9 +22,9 @@ from waypost.conversation.events import (
 from waypost.conversation.faults import Fault, FaultKind, UpstreamFault
 from waypost.dialects.anthropic.blocks import read_block
 from waypost.dialects.anthropic.faults import malformed, read_error_event
-from waypost.dialects.anthropic.wire_json import ABSENT, ShapeError, check_text, decode, told
 from waypost.dialects.anthropic.words import WireUsage, merge_usage, read_stop, read_usage, started_usage
 from waypost.dialects.dialect import Seen
+from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 from waypost.wire.frames import Frame
 
 

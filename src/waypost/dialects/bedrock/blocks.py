@@ -27,8 +27,8 @@ from waypost.conversation.blocks import (
 )
 from waypost.conversation.signatures import recovered
 from waypost.dialects.bedrock.media import DOCUMENTS, IMAGES, SOUNDS
-from waypost.dialects.bedrock.wire_json import ABSENT, ShapeError, decode, text_of, told
 from waypost.dialects.bedrock.words import NAME
+from waypost.dialects.wire_json import ABSENT, ShapeError, decode, text_of, told
 
 
 class WireCache(Struct, frozen=True):

@@ -11,8 +11,6 @@ from waypost.conversation.options import CallOptions
 from waypost.conversation.reply import Usage
 from waypost.dialects.bedrock.faults import is_error, malformed, read_exception
 from waypost.dialects.bedrock.request import OWN_METADATA
-from waypost.dialects.bedrock.wire_json import ABSENT, ShapeError, told
-from waypost.dialects.bedrock.wire_json import decode as decode_reply
 from waypost.dialects.bedrock.words import WireUsage, read_usage
 from waypost.dialects.dialect import Edits, Glance
 from waypost.dialects.json_edit import (
@@ -25,6 +23,8 @@ from waypost.dialects.json_edit import (
     refuse,
     unique_members,
 )
+from waypost.dialects.wire_json import ABSENT, ShapeError, told
+from waypost.dialects.wire_json import decode as decode_reply
 
 
 class _Inference(Struct, frozen=True, rename="camel"):

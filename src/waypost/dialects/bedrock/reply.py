@@ -9,8 +9,8 @@ from waypost.conversation.reply import Choice, Reply
 from waypost.dialects.bedrock.blocks import read_blocks
 from waypost.dialects.bedrock.blocks_out import reply_block_out
 from waypost.dialects.bedrock.faults import is_error, malformed, read_exception
-from waypost.dialects.bedrock.wire_json import ShapeError, check_text, decode
 from waypost.dialects.bedrock.words import NAME, WireUsage, read_stop, read_usage, stop_word, write_usage
+from waypost.dialects.wire_json import ShapeError, check_text, decode
 
 
 class _Message(Struct, frozen=True):

@@ -23,8 +23,8 @@ from waypost.conversation.request import (
     Turn,
 )
 from waypost.dialects.bedrock.blocks import WireCache, read_blocks
-from waypost.dialects.bedrock.wire_json import ABSENT, ShapeError, check_text, decode, told
 from waypost.dialects.bedrock.words import NAME
+from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 T = TypeVar("T")
 Members = dict[str, Raw]

@@ -23,9 +23,9 @@ from waypost.conversation.events import (
 from waypost.conversation.faults import Fault, FaultKind, UpstreamFault
 from waypost.dialects.bedrock.faults import malformed, read_exception
 from waypost.dialects.bedrock.media import IMAGES, joined_base64
-from waypost.dialects.bedrock.wire_json import ABSENT, ShapeError, check_text, decode, told
 from waypost.dialects.bedrock.words import NAME, WireUsage, read_stop, read_usage
 from waypost.dialects.dialect import Seen
+from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 from waypost.wire.eventstream import ERROR
 from waypost.wire.frames import Frame
 

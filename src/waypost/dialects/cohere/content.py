@@ -20,8 +20,8 @@ from waypost.conversation.blocks import (
     Thinking,
     ToolCall,
 )
-from waypost.dialects.cohere.wire_json import ABSENT, ShapeError, decode, told
 from waypost.dialects.cohere.words import NAME, TOOL_PLAN, call_id
+from waypost.dialects.wire_json import ABSENT, ShapeError, decode, told
 
 Members = dict[str, object]
 

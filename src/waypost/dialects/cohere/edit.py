@@ -11,7 +11,6 @@ from msgspec.json import Decoder
 
 from waypost.conversation.options import CallOptions
 from waypost.dialects.cohere.request import OWN_METADATA
-from waypost.dialects.cohere.wire_json import ABSENT
 from waypost.dialects.dialect import Edits, Glance
 from waypost.dialects.json_edit import (
     MOST_ASKED,
@@ -24,6 +23,7 @@ from waypost.dialects.json_edit import (
     replace_value,
     unique_members,
 )
+from waypost.dialects.wire_json import ABSENT
 
 Limit = Annotated[int, Meta(ge=0, le=MOST_ASKED)]
 

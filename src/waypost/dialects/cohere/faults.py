@@ -6,8 +6,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from waypost.conversation.faults import CallerError, Fault, FaultKind
-from waypost.dialects.cohere.wire_json import ABSENT
 from waypost.dialects.fault_text import clean, excerpt, retry_after_s
+from waypost.dialects.wire_json import ABSENT
 
 
 class _Inner(Struct, gc=False):

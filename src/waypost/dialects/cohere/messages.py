@@ -6,7 +6,7 @@ from msgspec.json import Decoder
 from waypost.conversation.blocks import Block, Json, Role, Text, ToolResult
 from waypost.conversation.request import Turn
 from waypost.dialects.cohere.content import WireCall, read_calls, read_content, tool_plan, with_citations
-from waypost.dialects.cohere.wire_json import ABSENT, ShapeError, decode
+from waypost.dialects.wire_json import ABSENT, ShapeError, decode
 
 _ROLES = {"system": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT}
 _NAMED = frozenset(("role", "content", "tool_calls", "tool_plan", "tool_call_id", "citations"))

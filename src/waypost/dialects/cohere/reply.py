@@ -19,7 +19,6 @@ from waypost.dialects.cohere.content import (
     write_call,
 )
 from waypost.dialects.cohere.faults import broken_off, malformed
-from waypost.dialects.cohere.wire_json import ABSENT, ShapeError, check_text, decode, told
 from waypost.dialects.cohere.words import (
     FAILED,
     NAME,
@@ -31,6 +30,7 @@ from waypost.dialects.cohere.words import (
     write_stop,
     write_usage,
 )
+from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 
 class _Message(Struct, gc=False):

@@ -20,9 +20,9 @@ from waypost.conversation.request import (
 )
 from waypost.dialects.cohere.content import read_document
 from waypost.dialects.cohere.messages import read_messages, with_documents
-from waypost.dialects.cohere.wire_json import ABSENT, ShapeError, check_text, decode, told
 from waypost.dialects.cohere.words import NAME
 from waypost.dialects.json_edit import refuse
+from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 OWN_METADATA = frozenset(("task", "combination_id"))  # said to us alone
 

@@ -23,9 +23,9 @@ from waypost.conversation.events import (
 from waypost.conversation.faults import Fault, FaultKind, UpstreamFault
 from waypost.dialects.cohere.content import WireCall, read_arguments, read_call, tool_plan
 from waypost.dialects.cohere.faults import broken_off, error_event, malformed
-from waypost.dialects.cohere.wire_json import ABSENT, ShapeError, check_text, decode, told
 from waypost.dialects.cohere.words import FAILED, read_logprobs, read_stop, read_usage
 from waypost.dialects.dialect import Seen
+from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 from waypost.wire.frames import Frame
 
 DONE = b"[DONE]"

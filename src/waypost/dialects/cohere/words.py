@@ -9,7 +9,7 @@ from msgspec.json import Decoder
 
 from waypost.conversation.blocks import Json
 from waypost.conversation.reply import MOST_TOKENS, Stop, StopKind, Usage
-from waypost.dialects.cohere.wire_json import told
+from waypost.dialects.wire_json import told
 
 NAME = "cohere"
 TOOL_PLAN = "tool_plan"  # what is planned before tools are called: neither said nor thought, and only known here

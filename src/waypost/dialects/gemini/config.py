@@ -6,7 +6,8 @@ from msgspec import Raw, Struct
 from waypost.conversation.blocks import Json
 from waypost.conversation.request import OutputFormat, Reasoning
 from waypost.dialects.gemini.schema import read_schema
-from waypost.dialects.gemini.wire_json import Members, ShapeError, members_of, take
+from waypost.dialects.gemini.wire_json import Members, members_of, take
+from waypost.dialects.wire_json import ShapeError
 
 _NUMBER = msgspec.json.Decoder(float)
 _COUNT = msgspec.json.Decoder(int, strict=False)

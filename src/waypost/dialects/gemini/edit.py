@@ -11,8 +11,8 @@ from msgspec import Raw, Struct
 from waypost.conversation.faults import ErrorKind, Refused
 from waypost.conversation.options import CallOptions
 from waypost.dialects.dialect import Edits, Glance
-from waypost.dialects.gemini.wire_json import ABSENT, ShapeError, check_text, decode, told
 from waypost.dialects.json_edit import MOST_ASKED, check_unique, edit_members, member_of, unique_members
+from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 
 class _Body(Struct, gc=False, rename="camel"):

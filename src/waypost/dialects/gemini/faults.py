@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 
 from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind
 from waypost.dialects.fault_text import clean, excerpt, retry_after_s
-from waypost.dialects.gemini.wire_json import ABSENT, told
+from waypost.dialects.wire_json import ABSENT, told
 
 
 class _Detail(Struct, rename="camel"):

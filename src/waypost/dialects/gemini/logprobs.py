@@ -4,7 +4,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from waypost.conversation.blocks import Json
-from waypost.dialects.gemini.wire_json import told
+from waypost.dialects.wire_json import told
 
 
 class _Token(Struct, gc=False, rename="camel"):

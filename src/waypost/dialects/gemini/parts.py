@@ -21,8 +21,9 @@ from waypost.conversation.blocks import (
     ToolCall,
     ToolResult,
 )
-from waypost.dialects.gemini.wire_json import ABSENT, Members, ShapeError, decode, listed, members_of, text_of, told
+from waypost.dialects.gemini.wire_json import Members, listed, members_of
 from waypost.dialects.gemini.words import NAME, signature_in
+from waypost.dialects.wire_json import ABSENT, ShapeError, decode, text_of, told
 
 CallId = Callable[[str, str], str]  # name and arguments → the id of a call that came without one
 ResultId = Callable[[str], str]  # name → the id of the call that a result without one answers

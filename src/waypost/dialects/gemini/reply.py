@@ -12,7 +12,7 @@ from waypost.dialects.gemini.faults import malformed, read_error
 from waypost.dialects.gemini.logprobs import read_logprobs, write_logprobs
 from waypost.dialects.gemini.parts import PartReader
 from waypost.dialects.gemini.parts_out import BESIDE, Written, reply_parts
-from waypost.dialects.gemini.wire_json import ABSENT, ShapeError, check_text, decode, listed, told
+from waypost.dialects.gemini.wire_json import listed
 from waypost.dialects.gemini.words import (
     NAME,
     blocked,
@@ -26,6 +26,7 @@ from waypost.dialects.gemini.words import (
     write_time,
     write_usage,
 )
+from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 
 class Content(Struct, gc=False):

@@ -13,8 +13,9 @@ from waypost.conversation.request import Request, ToolChoice, Turn
 from waypost.dialects.gemini.config import Config, read_config
 from waypost.dialects.gemini.parts import PartReader
 from waypost.dialects.gemini.tools import read_tool_config, read_tools
-from waypost.dialects.gemini.wire_json import ABSENT, Members, ShapeError, check_text, decode, listed, members_of, take
+from waypost.dialects.gemini.wire_json import Members, listed, members_of, take
 from waypost.dialects.gemini.words import NAME, call_id
+from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode
 
 
 class _Content(Struct, gc=False):

@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Raw
 
 from waypost.conversation.blocks import Json
-from waypost.dialects.gemini.wire_json import ShapeError, camel
+from waypost.dialects.gemini.wire_json import camel
+from waypost.dialects.wire_json import ShapeError
 
 _NAMES_OF_SCHEMAS = frozenset(("properties", "$defs", "defs"))
 _SCHEMAS = frozenset(("items", "additionalProperties"))

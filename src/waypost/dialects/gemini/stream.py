@@ -27,8 +27,9 @@ from waypost.dialects.gemini.faults import malformed, read_error
 from waypost.dialects.gemini.logprobs import read_logprobs
 from waypost.dialects.gemini.parts import PART, PartReader
 from waypost.dialects.gemini.reply import RESPONSE, CallIds, Candidate, Feedback, metadata_blocks, sources
-from waypost.dialects.gemini.wire_json import ABSENT, ShapeError, check_text, decode, listed, told
+from waypost.dialects.gemini.wire_json import listed
 from waypost.dialects.gemini.words import blocked, call_id, read_stop, read_time, read_usage
+from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 from waypost.wire.frames import Frame
 
 _MOST_CHOICES = 128

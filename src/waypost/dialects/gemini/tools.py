@@ -6,8 +6,9 @@ from msgspec import Raw
 from waypost.conversation.blocks import Json
 from waypost.conversation.request import HostedTool, Tool, ToolChoice, ToolChoiceMode
 from waypost.dialects.gemini.schema import read_schema
-from waypost.dialects.gemini.wire_json import ShapeError, listed, members_of, take
+from waypost.dialects.gemini.wire_json import listed, members_of, take
 from waypost.dialects.gemini.words import NAME
+from waypost.dialects.wire_json import ShapeError
 
 _STRING = msgspec.json.Decoder(str)
 _NAMES = msgspec.json.Decoder(list[str])

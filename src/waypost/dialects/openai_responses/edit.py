@@ -23,7 +23,7 @@ from waypost.dialects.json_edit import (
     replace_value,
     unique_members,
 )
-from waypost.dialects.openai_responses.shape import ABSENT, told
+from waypost.dialects.wire_json import ABSENT, told
 
 Limit = Annotated[int, Meta(ge=1, le=MOST_ASKED)]
 
@@ -100,7 +100,7 @@ def glance(body: bytes) -> Glance:
     """Refused(BAD_REQUEST), naming the field, for what is here but not as the protocol says, or is here twice."""
     seen = decode(_decoder, body)
     names = check_unique(body, _ACTED_ON, seen.input, b'"input"')
-    task = combination_id = None
+    task = combination_id = previous = None
     if seen.metadata is not UNSET:
         task, combination_id = _labels(bytes(seen.metadata))
     needs, unbounded = _input_needs(seen.input)
@@ -108,6 +108,7 @@ def glance(body: bytes) -> Glance:
     if not _RARE_NAMES.isdisjoint(names):
         rare = decode(_rare_decoder, body)
         needs, unbounded = _rare_needs(rare, needs, unbounded)
+        previous = _previous(rare.previous_response_id)
         if bytes(rare.service_tier) == b'"priority"':
             unpriced = "service_tier: priority"
         elif bytes(rare.background) == b"true":
@@ -124,7 +125,18 @@ def glance(body: bytes) -> Glance:
         seen.waypost,
         task,
         combination_id,
+        previous,
     )
+
+
+def _previous(raw: Raw) -> str | None:
+    """None for what is no id: whoever the call goes to says so."""
+    if not raw or memoryview(raw)[0] != _QUOTE:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=str)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _labels(metadata: bytes) -> tuple[str | None, str | None]:

@@ -6,7 +6,7 @@ from msgspec.json import Decoder
 from waypost.conversation.blocks import Block, Json, Role, Text
 from waypost.conversation.request import Turn
 from waypost.dialects.openai_responses.items import kind_of, read_content, read_item, read_message
-from waypost.dialects.openai_responses.shape import ShapeError, decode, told
+from waypost.dialects.wire_json import ShapeError, decode, told
 
 _input_decoder = Decoder(str | list[Raw])
 _members_decoder = Decoder(dict[str, Raw])

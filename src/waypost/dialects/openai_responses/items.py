@@ -26,8 +26,8 @@ from waypost.conversation.blocks import (
     ToolResult,
 )
 from waypost.conversation.signatures import recovered
-from waypost.dialects.openai_responses.shape import ABSENT, ShapeError, decode, told
 from waypost.dialects.openai_responses.words import NAME, Signed, pack
+from waypost.dialects.wire_json import ABSENT, ShapeError, decode, told
 
 PART = "content."
 REDACTED = "redacted."  # before what another dialect's encrypted reasoning is signed with: it has no text to show

@@ -13,7 +13,6 @@ from waypost.dialects.fault_text import excerpt
 from waypost.dialects.openai_responses.faults import malformed, read_error, says_error
 from waypost.dialects.openai_responses.items import kind_of, read_item, read_output_message
 from waypost.dialects.openai_responses.output import output_items, response_object
-from waypost.dialects.openai_responses.shape import ABSENT, ShapeError, check_text, decode, told
 from waypost.dialects.openai_responses.words import (
     CALLS,
     NAME,
@@ -23,6 +22,7 @@ from waypost.dialects.openai_responses.words import (
     reply_id,
     tokens_of,
 )
+from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 
 class IncompleteDetails(Struct, gc=False):

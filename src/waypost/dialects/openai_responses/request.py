@@ -23,8 +23,8 @@ from waypost.conversation.request import (
     ToolChoiceMode,
 )
 from waypost.dialects.openai_responses.input import read_input
-from waypost.dialects.openai_responses.shape import ABSENT, ShapeError, check_text, decode, told
 from waypost.dialects.openai_responses.words import NAME
+from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 T = TypeVar("T")
 Members = dict[str, Raw]
@@ -79,7 +79,7 @@ _MODES = {"auto": ToolChoiceMode.AUTO, "none": ToolChoiceMode.NONE, "required": 
 _NAMED = frozenset((*_Body.__struct_fields__, "waypost"))
 _OUR_LABELS = frozenset(("task", "combination_id"))
 _REMEDIES = {
-    "previous_response_id": "send the whole conversation in `input`",
+    "previous_response_id": "send the whole conversation in `input`, let the route keep responses (`store_responses`)",
     "conversation": "send the whole conversation in `input`",
     "prompt": "send the prompt's text in `instructions` and `input`",
 }

@@ -36,8 +36,8 @@ from waypost.dialects.openai_responses.items import (
 )
 from waypost.dialects.openai_responses.items import REDACTED as REDACTED_MARK
 from waypost.dialects.openai_responses.reply import WireResponse, created_of, stop_of
-from waypost.dialects.openai_responses.shape import ABSENT, ShapeError, check_text, decode, told
 from waypost.dialects.openai_responses.words import CALLS, NAME, neutral_logprobs, read_usage
+from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 from waypost.wire.frames import Frame
 
 HELD_LIMIT = 64 * 1024  # events that wait for a tool call before them to end

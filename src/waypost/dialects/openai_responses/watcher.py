@@ -7,8 +7,8 @@ from waypost.conversation.reply import Usage
 from waypost.dialects.dialect import Seen
 from waypost.dialects.openai_responses.faults import malformed, read_error
 from waypost.dialects.openai_responses.reply import IncompleteDetails, stop_of_parts
-from waypost.dialects.openai_responses.shape import ABSENT, ShapeError, decode, told
 from waypost.dialects.openai_responses.words import CALLS, read_usage
+from waypost.dialects.wire_json import ABSENT, ShapeError, decode, told
 from waypost.wire.frames import Frame
 
 DONE = b"[DONE]"
