@@ -12,11 +12,12 @@ from waypost.config.secrets import digest_of, resolve
 from waypost.dialects.registry import DIALECTS
 from waypost.gateway.fast_path import FastPath
 from waypost.gateway.gateway import Gateway
-from waypost.gateway.interfaces import Clock, Journal, Log, Upstream
+from waypost.gateway.interfaces import Clock, Journal, Log, Responses, Upstream
 from waypost.gateway.keyring import Caller, Keyring
 from waypost.governance.allowances import Budgets
 from waypost.governance.pricing import PriceTable, packaged_prices
 from waypost.ledger.records import window_start
+from waypost.ledger.responses import ResponseStore, responses_path
 from waypost.ledger.running import RunningLedger, start_ledger
 from waypost.routing.health import HealthBook
 from waypost.routing.tables import compile_tables
@@ -58,8 +59,10 @@ def build_gateway(
     clock: Clock | None = None,
     previous: Gateway | None = None,
     issuing: Issuing | None = None,
+    responses: Responses | None = None,
 ) -> Gateway:
-    """Everything a walk needs. `previous` hands on what outlives a reload; without `issuing` no tokens can be fetched.
+    """Everything a walk needs. `previous` hands on what outlives a reload; without `issuing` no tokens can be fetched,
+    without `responses` none are kept.
 
     Raises SecretError, ValueError.
     """
@@ -87,6 +90,7 @@ def build_gateway(
         log=log,
         calls={} if previous is None else previous.calls,
         planned=set(),
+        responses=responses if previous is None else previous.responses,
     )
 
 
@@ -139,6 +143,7 @@ class Waypost:
         self._log = log
         self._prices = packaged_prices()
         self._ledger: RunningLedger = start_ledger(config.store)
+        self._responses = ResponseStore(responses_path(config.store), config.store.max_responses_bytes)
         self._pool = Pool(Dialer(environ))
         self._issuing = Issuing(self._pool.send)
         try:
@@ -150,12 +155,14 @@ class Waypost:
                 prices=self._prices,
                 log=log,
                 issuing=self._issuing,
+                responses=self._responses,
             )
         except BaseException:
             self._ledger.close()
             raise
         self._fetch_tokens(self.gateway)
         self._restore_budgets(self.gateway)
+        self._keep_responses(config)
         self._status = Status(lambda: self.gateway, self._ledger.mover, time.time_ns())
         self._fast_path = FastPath(lambda: self.gateway, self._pool)
         self.doors = Doors(DIALECTS, lambda: self.gateway, self._status, self._fast_path)
@@ -204,6 +211,7 @@ class Waypost:
                 self._log("needs_restart", section=name)
         self._restore_budgets(built)
         self.gateway = built
+        self._keep_responses(config)
         self._fetch_tokens(built)
         self._log("reloaded", revision=config.revision)
 
@@ -218,10 +226,19 @@ class Waypost:
         self._fast_path.flush()
         self._issuing.close()
         self._pool.close()
-        await asyncio.get_running_loop().run_in_executor(None, self._ledger.close)
+        await asyncio.get_running_loop().run_in_executor(None, self._close_ledger)
         if self._ledger.journal.waiting:
             self._log("rows_incomplete", entries=self._ledger.journal.waiting, problem=self._ledger.journal.error)
         return cut
+
+    def _close_ledger(self) -> None:
+        self._responses.close()
+        self._ledger.close()
+
+    def _keep_responses(self, config: Config) -> None:
+        """Also where no route keeps any now: those that were kept expire."""
+        if any(route.store_responses is not None for route in config.routes) or self._responses.path.exists():
+            self._responses.start()
 
     def _restore_budgets(self, gateway: Gateway) -> None:
         """What the ledger says was spent in the current windows, for allowances that have not counted yet."""

@@ -257,6 +257,21 @@ def section_kind(section: Section) -> Kind:
     return Kind(f"mapping: [{section.path}](#{anchor(section.path)})", read)
 
 
+def switch_kind(section: Section) -> Kind:
+    """A section that is off unless said: `true` for all of its defaults, `false`, or the section itself."""
+    whole = section_kind(section)
+
+    def read(reading: Reading, node: Node, path: str) -> Any:
+        if not isinstance(node, Scalar):
+            return whole.read(reading, node, path)
+        if not node.plain or node.text not in ("true", "false"):
+            reading.report(path, "must be true, false or a mapping")
+            return None
+        return section.struct() if node.text == "true" else None
+
+    return Kind(f"`true`, `false` or {whole.label}", read)
+
+
 def members_kind(section: Section) -> Kind:
     """Reads the section into its members by name, for those who check them together before they make a struct of
     them.

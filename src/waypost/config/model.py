@@ -83,6 +83,7 @@ class Store(Struct, frozen=True, kw_only=True):
     state: str = "sqlite:///var/state.db"
     journal: str | None = None
     fsync_s: float = 1.0
+    max_responses_bytes: int = 1024 * 1024 * 1024  # all stored responses together, as they are on the disk
 
 
 class ProviderClass(StrEnum):
@@ -227,6 +228,13 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     total_s: float = 600.0
 
 
+class StoredResponses(Struct, frozen=True, kw_only=True):
+    """For how long answers are kept to be gone on from, and how large one may be with all that was said before it."""
+
+    expire_s: float = 86_400.0
+    max_bytes: int = 8 * 1024 * 1024
+
+
 class Route(Struct, frozen=True, kw_only=True):
     name: str
     targets: tuple[TargetRef, ...]
@@ -237,6 +245,7 @@ class Route(Struct, frozen=True, kw_only=True):
     dropped_parameters: DroppedParameters = DroppedParameters.WARN
     max_output_tokens: int | None = None  # ceiling on what a caller may ask for and get
     store_bodies: bool = False
+    store_responses: StoredResponses | None = None
 
 
 class Window(StrEnum):

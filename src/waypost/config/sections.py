@@ -4,7 +4,7 @@ elsewhere.
 `config/reference.py` prints these tables as the reference in the docs, so a key can't be read without being documented.
 """
 
-from waypost.config.fields import Field, Section, list_of, map_of, members_kind, section_kind, set_of
+from waypost.config.fields import Field, Section, list_of, map_of, members_kind, section_kind, set_of, switch_kind
 from waypost.config.kinds import (
     ADDRESS,
     DIGEST,
@@ -35,6 +35,7 @@ from waypost.config.model import (
     Route,
     Server,
     Store,
+    StoredResponses,
     Strategy,
     Timeouts,
     Tls,
@@ -114,6 +115,11 @@ STORE = Section(
             kind=number(maximum=60, label="seconds"),
             meaning="Sync the journal this often; 0 syncs every entry.",
         ),
+        Field(
+            key="max_responses_bytes",
+            kind=SIZE,
+            meaning="What all stored responses may take on the disk, compressed; the oldest go first.",
+        ),
     ),
 )
 
@@ -130,6 +136,24 @@ TIMEOUTS = Section(
         ),
         Field(key="stall_s", kind=SECONDS, meaning="Longest silence within an answer."),
         Field(key="total_s", kind=SECONDS, meaning="The whole call, all attempts included."),
+    ),
+)
+
+STORED_RESPONSES = Section(
+    path="routes.NAME.store_responses",
+    meaning=(
+        "Callers of OpenAI Responses may go on from an earlier answer (`previous_response_id`) at targets that keep "
+        "none themselves. `true` is this with its defaults. What callers said is kept, so it is off unless said "
+        "([stored responses](http.md#stored-responses))."
+    ),
+    struct=StoredResponses,
+    fields=(
+        Field(key="expire_s", kind=SECONDS, meaning="How long an answer is kept."),
+        Field(
+            key="max_bytes",
+            kind=SIZE,
+            meaning="The most that is kept for one answer: itself and the conversation before it. More is not kept.",
+        ),
     ),
 )
 
@@ -168,6 +192,12 @@ ROUTE = Section(
             default="none",
         ),
         Field(key="store_bodies", kind=FLAG, meaning="Keep request and answer with the call's row."),
+        Field(
+            key="store_responses",
+            kind=switch_kind(STORED_RESPONSES),
+            meaning="Keep answers to OpenAI Responses, so that callers can go on from them.",
+            default="`false`",
+        ),
     ),
 )
 
@@ -320,6 +350,7 @@ SECTIONS = (
     ROUTE,
     TARGET_SECTION,
     TIMEOUTS,
+    STORED_RESPONSES,
     BUDGET,
     MATCH,
     KEY,

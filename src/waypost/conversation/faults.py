@@ -71,7 +71,8 @@ class CallerError(Struct, frozen=True, kw_only=True):
     """What a caller is told, before a dialect dresses it. `status` may differ from the kind's own (431, say).
 
     `detail` are plain values for the error body (each attempt of an `upstream_failed`, say); `cause` is the provider's
-    fault where exactly one caused it, so that its type and code survive.
+    fault where exactly one caused it, so that its type and code survive. `code`: the caller's protocol has a word of
+    its own for this.
     """
 
     kind: ErrorKind
@@ -80,6 +81,7 @@ class CallerError(Struct, frozen=True, kw_only=True):
     retry_after_s: float | None = None
     cause: Fault | None = None
     detail: dict[str, object] | None = None
+    code: str | None = None
 
 
 class WaypostError(Exception):
@@ -97,6 +99,7 @@ class Refused(WaypostError):
         status: int | None = None,
         retry_after_s: float | None = None,
         detail: dict[str, object] | None = None,
+        code: str | None = None,
     ) -> None:
         super().__init__(message)
         self.error = CallerError(
@@ -105,6 +108,7 @@ class Refused(WaypostError):
             status=status or STATUS[kind],
             retry_after_s=retry_after_s,
             detail=detail,
+            code=code,
         )
 
 

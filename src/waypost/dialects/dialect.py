@@ -25,7 +25,7 @@ class Glance(Struct, frozen=True):
     `unpriced` names what was asked for at a price that is not known (a faster tier): the cost is not known either.
     `needs` are capabilities that a target must have: "tools", "images", "documents", "audio", "structured",
     "reasoning". `options` is the decoded `waypost` member; `task`, `combination_id` come from `metadata` where that has
-    them.
+    them. `previous`: the id of an earlier answer that the call goes on from.
     """
 
     model: str
@@ -39,6 +39,7 @@ class Glance(Struct, frozen=True):
     options: CallOptions | None = None
     task: str | None = None
     combination_id: str | None = None
+    previous: str | None = None
 
 
 class Edits(Struct, frozen=True, kw_only=True):
@@ -129,6 +130,27 @@ class Door(Struct, frozen=True):
     counts: bool = False
 
 
+class Memory(Struct, frozen=True, kw_only=True):
+    """For a protocol in which a call may go on from an earlier answer: what it takes to keep answers for providers that
+    don't. All of it works on bytes of this protocol.
+
+    `prefix`: how the ids of what is kept here begin. `not_found`: the protocol's code for an id that nobody knows.
+    `wanted(request)`: whether the caller lets the answer be kept. `said(request)`: the JSON array of what it says, to
+    be kept with the answer. `continued(request, said, answer, at_home)`: the request with what was said before in it,
+    in place of the id; `at_home`: for a provider of this protocol, who takes no reasoning of others. These three raise
+    Refused(BAD_REQUEST).
+    `keeping(dialect, id, previous, keep)`: the dialect, writing its answers under that id, each of which is given to
+    `keep` when it is whole and before its end is written. `keep` says whether it was kept.
+    """
+
+    prefix: str
+    not_found: str
+    wanted: Callable[[bytes], bool]
+    said: Callable[[bytes], bytes]
+    continued: Callable[[bytes, bytes, bytes, bool], bytes]
+    keeping: "Callable[[Dialect, str, str | None, Callable[[bytes], bool]], Dialect]"
+
+
 class Dialect(Struct, frozen=True, kw_only=True):
     """`glance` and `read_request` raise Refused(BAD_REQUEST) that names the field; `read_reply` raises UpstreamFault.
 
@@ -141,7 +163,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     `edit` has no name to change. `for_query`: the form of this dialect that a caller's query asks for, where that
     decides how a stream looks; of the same name. `stream_type` is the content type of a stream. `ends_without_mark`: a
     stream that closes after its stop reasons is whole even if the end mark did not come (many OpenAI-like servers).
-    `fault_headers`: what an error says in headers, where SDKs look for it there.
+    `fault_headers`: what an error says in headers, where SDKs look for it there. `memory`: where a call may go on from
+    an earlier answer.
     """
 
     name: str
@@ -168,3 +191,4 @@ class Dialect(Struct, frozen=True, kw_only=True):
     read_fault: Callable[[int, Mapping[str, str], bytes], Fault]
     write_fault: Callable[[CallerError], bytes]
     fault_headers: Callable[[CallerError], tuple[tuple[str, str], ...]] | None = None
+    memory: Memory | None = None

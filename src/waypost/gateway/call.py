@@ -14,6 +14,7 @@ from waypost.gateway.keyring import ANYONE, Caller
 from waypost.governance.allowances import Allowance, Reservation
 from waypost.governance.pricing import Price
 from waypost.ledger.records import Attempt, Charge, Outcome
+from waypost.ledger.responses import StoredResponse
 from waypost.routing.candidates import Plan
 from waypost.routing.decision import Decision
 from waypost.routing.health import Health
@@ -86,6 +87,9 @@ class Call(Struct):
     caller: Caller = ANYONE
     options: CallOptions = NO_OPTIONS
     tags: tuple[tuple[str, str], ...] = ()
+    # go on
+    earlier: StoredResponse | None = None  # the answer that the call goes on from, where it is kept here
+    continued: bytes | None = None  # the body with what was said before in it
     # order
     found: Found | None = None
     course: Course | None = None
@@ -117,3 +121,8 @@ class Call(Struct):
     cost: int | None = None
     charges: tuple[Charge, ...] = ()
     estimated: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """What is asked, all of it: the caller's own bytes, but where it goes on from what is kept here."""
+        return self.exchange.body if self.continued is None else self.continued

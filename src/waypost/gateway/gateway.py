@@ -15,7 +15,7 @@ from waypost.conversation.faults import ErrorKind, Refused
 from waypost.dialects.dialect import Dialect
 from waypost.gateway.call import Call, Standing
 from waypost.gateway.headers import Headers, names_of
-from waypost.gateway.interfaces import Clock, Journal, Log, Upstream
+from waypost.gateway.interfaces import Clock, Journal, Log, Responses, Upstream
 from waypost.gateway.keyring import Caller, Keyring
 from waypost.governance.allowances import Budgets
 from waypost.governance.pricing import Price, describe
@@ -75,6 +75,7 @@ class Gateway:
     log: Log
     calls: "dict[str, Call | FastCall]"
     planned: set[str]  # plans that the journal has; bounded by being emptied
+    responses: Responses | None = None  # None: none are kept, whatever a route says
     _lanes: dict[tuple[str, str], tuple[Lane, ...]] = field(default_factory=dict)
     _standings: dict[tuple[str | None, str, str | None, str], Standing] = field(default_factory=dict)
     _prepared: "dict[tuple[str | None, str, str, frozenset[str]], Prepared | None]" = field(default_factory=dict)

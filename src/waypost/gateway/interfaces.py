@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from waypost.ledger.records import Accepted, Ended, Planned
+from waypost.ledger.responses import StoredResponse
 from waypost.upstream.pool import Outgoing
 
 
@@ -47,6 +48,14 @@ class Journal(Protocol):
     def end(self, entry: Ended) -> None: ...
     def plan(self, entry: Planned) -> None: ...
     def write_lines(self, accepted: Sequence[tuple[str, bytes]], ended: Sequence[tuple[str, bytes]], /) -> None: ...
+
+
+class Responses(Protocol):
+    """Answers kept for their callers. `find` and `delete` block and raise ResponsesUnavailable; `keep` does neither."""
+
+    def keep(self, stored: StoredResponse) -> None: ...
+    def find(self, id_: str, owner: str | None) -> StoredResponse | None: ...
+    def delete(self, id_: str, owner: str | None) -> bool: ...
 
 
 class Log(Protocol):

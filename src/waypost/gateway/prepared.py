@@ -266,6 +266,7 @@ def _is_plain(standing: Standing, dialect: Dialect, needs: frozenset[str]) -> bo
         and all(each.candidate.units is not None for each in standing.lanes)
         and all(health.rate is None for health in standing.healths)
         and not settings.store_bodies
+        and (settings.store_responses is None or dialect.memory is None)
         and lane.line.is_fixed
         and (speak_alike(lane.dialect, dialect) or settings.dropped_parameters is not DroppedParameters.REJECT)
     )

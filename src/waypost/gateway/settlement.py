@@ -28,7 +28,7 @@ def around(needs: frozenset[str]) -> int:
 
 def bound(call: Call, glance: Glance, standing: Standing) -> Clamp:
     """The most that the call can read and write, in tokens, over all candidates of the plan."""
-    size = len(call.exchange.body) + around(glance.needs)
+    size = len(call.body) + around(glance.needs)
     if glance.unbounded_input:
         windows = [lane.candidate.context_window or UNKNOWN_WINDOW for lane in standing.lanes]
         size = max(size, *windows)
@@ -130,7 +130,7 @@ def charge(gateway: Gateway, call: Call, held: Reservation) -> None:
 
 def estimate(call: Call, told: Usage | None) -> Usage:
     """For content whose usage the provider did not tell, or not to the end: at least what was seen to pass."""
-    read = len(call.exchange.body) // BYTES_A_TOKEN + 1
+    read = len(call.body) // BYTES_A_TOKEN + 1
     if told is None:
         return Usage(input=read, output=call.seen_output)
     return Usage(

@@ -14,6 +14,7 @@ from waypost.gateway.answer import error_headers, fault_headers
 from waypost.gateway.attempt import Sent, attempt_all
 from waypost.gateway.call import Address, Call, Course
 from waypost.gateway.gateway import Gateway
+from waypost.gateway.memory import go_on, keep_answer
 from waypost.gateway.order import accept, answer_dry_run, order
 from waypost.gateway.record import record
 from waypost.ledger.errors import JournalUnavailable
@@ -50,11 +51,15 @@ async def resume(gateway: Gateway, call: Call, course: Course, sent: Sent | None
 
 async def steps(gateway: Gateway, call: Call, glance: Glance | None) -> None:
     glance = admit(gateway, call, glance)
+    if glance.previous is not None:
+        glance = await go_on(gateway, call, glance)
     course = order(gateway, call, glance)
     if call.options.dry_run:
         answer_dry_run(gateway, call, course)
         return
     course = accept(gateway, call, course)
+    if course.plan.settings.store_responses is not None:
+        keep_answer(gateway, call, course)
     await attempt_all(gateway, call, course)
 
 

@@ -15,6 +15,7 @@ from waypost.gateway.gateway import Gateway, Lane
 from waypost.gateway.headers import media_type, passed_headers
 from waypost.gateway.interfaces import Incoming
 from waypost.gateway.keyring import without_keys
+from waypost.gateway.memory import body_at_home
 from waypost.gateway.passage import BYTES_A_TOKEN, NOT_TEXT, is_text
 from waypost.gateway.settlement import settle
 from waypost.ledger.records import Outcome
@@ -85,7 +86,7 @@ def edited_body(call: Call, course: Course, lane: Lane) -> bytes:
         quirks=lane.line.provider.quirks,
         counting=call.counting,
     )
-    return call.dialect.edit(call.exchange.body, glance, edits)
+    return call.dialect.edit(body_at_home(call), glance, edits)
 
 
 def output_limit(call: Call, course: Course, lane: Lane) -> int | None:
@@ -118,9 +119,9 @@ def translated_body(call: Call, course: Course, lane: Lane) -> bytes:
 
 def read_request(call: Call) -> Request:
     """The neutral form of the call, with what its path says. Raises Refused."""
-    if not is_text(call.exchange.body):
+    if not is_text(call.body):
         raise Refused(ErrorKind.BAD_REQUEST, "The body is not UTF-8, as JSON has to be.")
-    request, address = call.dialect.read_request(call.exchange.body), call.address
+    request, address = call.dialect.read_request(call.body), call.address
     if address is None:
         return request
     model = request.model if address.model is None else address.model

@@ -4,6 +4,7 @@ from waypost.dialects.dialect import Dialect, Door
 from waypost.dialects.json_edit import rename_model
 from waypost.dialects.openai_responses.edit import edit, glance
 from waypost.dialects.openai_responses.faults import read_fault, write_fault
+from waypost.dialects.openai_responses.memory import MEMORY
 from waypost.dialects.openai_responses.reply import glance_reply, read_reply, write_reply
 from waypost.dialects.openai_responses.request import read_request
 from waypost.dialects.openai_responses.request_out import write_request
@@ -32,4 +33,5 @@ DIALECT = Dialect(
     writer=StreamWriter,
     read_fault=read_fault,
     write_fault=write_fault,
+    memory=MEMORY,
 )

@@ -245,7 +245,7 @@ def error_object(error: CallerError) -> dict[str, object]:
         "message": clean(error.message),
         "type": (cause and cause.type) or kind_type,
         "param": None,
-        "code": cause.code if cause is not None and (cause.type or cause.code) else kind_code,
+        "code": cause.code if cause is not None and (cause.type or cause.code) else error.code or kind_code,
     }
     if error.detail is not None:
         shown["waypost"] = error.detail

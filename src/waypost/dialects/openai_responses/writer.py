@@ -132,7 +132,7 @@ class StreamWriter:
         self._id = reply_id(event.id)
         self._model = event.model or self._model
         self._created = event.created
-        response = unfinished_response(self._id, self._model, self._created)
+        response = self._shown(unfinished_response(self._id, self._model, self._created))
         return self._event("response.created", response=response) + self._event(
             "response.in_progress", response=response
         )
@@ -376,4 +376,9 @@ class StreamWriter:
         written = self._start(Started(None, None)) + self._close()
         self._over = True
         response = response_object(self._id, self._model, self._created, self._items, self._stop, self._usage)
+        response = self._shown(response)
         return written + self._event(f"response.{write_stop(self._stop).status}", response=response)
+
+    def _shown(self, response: Members) -> Members:
+        """For a writer that has more to say of the response, at its start and when it is whole."""
+        return response
