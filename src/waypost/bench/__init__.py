@@ -1,1 +1,4 @@
-"""What the gateway costs on this machine, measured from outside, beside nginx. Drives processes; imports no gateway."""
+"""What the gateway costs on this machine, measured from outside, beside nginx. Drives processes.
+
+Only `translation` measures from inside: readers and writers by themselves.
+"""

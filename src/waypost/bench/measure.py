@@ -78,7 +78,7 @@ def measure(seconds: float, rounds: int, tools: Tools, tell: Tell) -> Report:
         loaded_mib = memory_mib(family(serving.pid))
     pairs = [(ask, samples[ask.name], references[ask.name]) for ask in ASKS]
     return Report(
-        machine=_machine(),
+        machine=machine(),
         method="nginx and wrk" if tools.nginx else "Python upstream and load generator",
         rounds=rounds,
         seconds=seconds,
@@ -182,7 +182,8 @@ def _reference(ask: Ask, samples: list[Sample]) -> Subject:
     return msgspec.structs.replace(subject(f"nginx ({ask.path})", samples, ()), ratio_to_nginx=None)
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What it was measured on."""
     count = os.cpu_count() or 1
     return f"{platform.system()} {platform.machine()}, {count} cores, Python {platform.python_version()}"
 

@@ -1,7 +1,7 @@
 """What calls of every dialect cost a running gateway, answered by a provider of every dialect: 36 pairs.
 
-CPU is user and system time of the gateway's process over a known number of calls, sockets, ledger, budget and all. Whole
-calls come over eight connections; so do streams, each chunk by itself; calls of 1 MB come one after another.
+CPU is user and system time of the gateway's process over a known number of calls, sockets, ledger, budget and all.
+Whole calls come over eight connections; so do streams, each chunk by itself; calls of 1 MB come one after another.
 """
 
 from collections.abc import Callable, Iterator
@@ -53,14 +53,14 @@ class Pair(Struct, frozen=True):
 def kinds(calls: int) -> tuple[Kind, ...]:
     plain, stream = conversations.plain_request(), conversations.plain_request(stream=True)
     return (
-        Kind("whole call", plain, CONNECTIONS, calls, 1, 1),
+        Kind("whole call", plain, CONNECTIONS, max(1, calls // CONNECTIONS), 1, 1),
         Kind("chunk of a stream", stream, CONNECTIONS, 1, DELTAS, DELTAS // 2),
-        Kind("call of 1 MB", conversations.large_request(), 1, max(1, calls // 20), 1, 1),
+        Kind("call of 1 MB", conversations.large_request(), 1, max(1, calls // 200), 1, 1),
     )
 
 
 def measure_pairs(calls: int, rounds: int, tell: Tell) -> tuple[Pair, ...]:
-    """`calls`: whole calls over each connection. `tell` hears what is under way. BenchError if something fails to run."""
+    """`calls`: whole calls of a pair. `tell` hears what is under way. BenchError if something does not run."""
     tested, rest = cores()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="waypost-bench-")))
@@ -81,9 +81,7 @@ def measure_pairs(calls: int, rounds: int, tell: Tell) -> tuple[Pair, ...]:
         return tuple(pair for kind in kinds(calls) for pair in _pairs(kind, serving, rest, folder, rounds, tell))
 
 
-def _pairs(
-    kind: Kind, serving: Serving, core: int | None, folder: Path, rounds: int, tell: Tell
-) -> Iterator[Pair]:
+def _pairs(kind: Kind, serving: Serving, core: int | None, folder: Path, rounds: int, tell: Tell) -> Iterator[Pair]:
     for caller in DIALECTS.values():
         samples: dict[str, list[float]] = {name: [] for name in DIALECTS}
         failed = dict.fromkeys(DIALECTS, 0)

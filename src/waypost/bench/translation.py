@@ -53,9 +53,7 @@ def measure_steps(repetitions: int, tell: Callable[[str], None]) -> tuple[Step, 
     return tuple(steps)
 
 
-def request_step(
-    dialect: Dialect, others: Sequence[Dialect], what: str, request: Request, repetitions: int
-) -> Step:
+def request_step(dialect: Dialect, others: Sequence[Dialect], what: str, request: Request, repetitions: int) -> Step:
     body = conversations.request_bytes(dialect, request)
     edits, limited = Edits(model="another-2"), Edits(model="another-2", max_output=CLAMP)
     shape = Shape(model="another-2")

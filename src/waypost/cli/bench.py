@@ -15,6 +15,7 @@ FAILED = 1
 USAGE = 2
 MOST_SECONDS = 600.0
 MOST_ROUNDS = 99
+MOST_CALLS = 100_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,31 +24,69 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="the median counts; default: %(default)s")
     parser.add_argument("--python", action="store_true", help="do without nginx and wrk, and so without the ratio")
+    parser.add_argument(
+        "--translation",
+        action="store_true",
+        help="measure instead what translating costs beside relaying, for all pairs of protocols; two minutes a round",
+    )
+    parser.add_argument(
+        "--calls", type=int, default=3200, metavar="N", help="calls of a pair, with --translation; default: %(default)s"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0 if every figure is sound, 1 if a call failed or something did not run, 2 for a bad option."""
-    from waypost.bench.measure import Tools, find_tools, measure
     from waypost.bench.processes import BenchError
 
     if not 0 < arguments.seconds <= MOST_SECONDS or not 1 <= arguments.rounds <= MOST_ROUNDS:
         limits = f"--seconds is above 0 and at most {MOST_SECONDS:g}, --rounds from 1 to {MOST_ROUNDS}"
         print(f"waypost bench: {limits}", file=sys.stderr)
         return USAGE
-    tools = Tools(None, None) if arguments.python else find_tools()
+    if not 1 <= arguments.calls <= MOST_CALLS:
+        print(f"waypost bench: --calls is from 1 to {MOST_CALLS}", file=sys.stderr)
+        return USAGE
     progress = Progress(sys.stderr)
     before = signal.signal(signal.SIGTERM, _stop)
     try:
-        report = measure(arguments.seconds, arguments.rounds, tools, progress.tell)
+        failed = (_compare if arguments.translation else _measure)(arguments, progress)
     except (BenchError, OSError) as error:
         progress.end()
         print(f"waypost bench: {error}", file=sys.stderr)
         return FAILED
     finally:
         signal.signal(signal.SIGTERM, before)
+    return FAILED if failed else 0
+
+
+def _measure(arguments: argparse.Namespace, progress: "Progress") -> int:
+    """How many calls failed."""
+    from waypost.bench.measure import Tools, find_tools, measure
+
+    tools = Tools(None, None) if arguments.python else find_tools()
+    report = measure(arguments.seconds, arguments.rounds, tools, progress.tell)
     progress.end()
     _print(report, arguments.json)
-    return FAILED if report.failed else 0
+    return report.failed
+
+
+def _compare(arguments: argparse.Namespace, progress: "Progress") -> int:
+    """How many calls failed."""
+    import msgspec
+
+    from waypost.bench.comparison import Comparison, lines
+    from waypost.bench.measure import machine
+    from waypost.bench.pairs import measure_pairs
+    from waypost.bench.translation import REPETITIONS, measure_steps
+
+    steps = measure_steps(REPETITIONS if arguments.calls >= REPETITIONS else 1, progress.tell)
+    pairs = measure_pairs(arguments.calls, arguments.rounds, progress.tell)
+    comparison = Comparison(machine(), arguments.rounds, steps, pairs)
+    progress.end()
+    if arguments.json:
+        print(msgspec.json.encode(comparison).decode())
+    else:
+        print("\n".join(lines(comparison)))
+    return comparison.failed
 
 
 class Progress:

@@ -72,6 +72,10 @@ configuration file, both come from the running gateway.
     "bench": """\
 Beside nginx proxying the same bytes, with `wrk` for load. Where these are not installed, it says so and measures
 without the ratio. The figures of another machine are not yours.
+
+With `--translation` callers of all six protocols are answered by providers of all six, through a gateway: whole calls,
+streams whose chunks come one by one, calls of 1 MB. A ratio is to the same caller's relayed call. Then the same for
+readers and writers by themselves, without sockets and all else that a call costs.
 """,
 }
 _EXAMPLES = {
@@ -85,7 +89,7 @@ _EXAMPLES = {
     "explain": ("waypost explain call_01a1fcef05da1d5d490661d9e3 --verify",),
     "stats": ("waypost stats --by model --since 7d", "waypost stats --by tag --tag project"),
     "budgets": ("waypost budgets",),
-    "bench": ("waypost bench --seconds 2 --rounds 5",),
+    "bench": ("waypost bench --seconds 2 --rounds 5", "waypost bench --translation --rounds 1"),
 }
 
 
