@@ -3,6 +3,7 @@
 Each block becomes an output item of its own, but the reasoning that one signature covers, which is one item.
 """
 
+from io import StringIO
 from typing import assert_never
 
 import msgspec
@@ -32,7 +33,7 @@ from waypost.conversation.events import (
     Started,
     Stopped,
 )
-from waypost.conversation.faults import CallerError
+from waypost.conversation.faults import CallerError, Fault, FaultKind, UpstreamFault
 from waypost.conversation.fold import merge_usage
 from waypost.conversation.reply import Stop, Usage
 from waypost.dialects.openai_responses.faults import error_object
@@ -52,18 +53,21 @@ from waypost.dialects.openai_responses.output import (
 )
 from waypost.dialects.openai_responses.words import NAME, is_annotation, item_id, reply_id, tokens_of, write_stop
 
+HELD_LIMIT = 16 * 1024 * 1024  # characters of one answer
+_ITEM = 256  # characters that an item counts for, beside its text
+
 _encode = msgspec.json.encode
 
 
 class _Open:
     """The item that is being written."""
 
-    __slots__ = ("annotations", "block", "id", "pieces", "signature", "thoughts", "tokens")
+    __slots__ = ("annotations", "block", "id", "said", "signature", "thoughts", "tokens")
 
     def __init__(self, block: Text | Refusal | ToolCall | Thinking, id_: str) -> None:
         self.block = block
         self.id = id_
-        self.pieces: list[str] = []
+        self.said = StringIO()  # of its text or its arguments: a list of small texts would be ten times as large
         self.annotations: list[Raw] = []
         self.tokens: list[Raw] = []
         self.thoughts: list[str] = []  # parts of a summary that are whole
@@ -73,7 +77,19 @@ class _Open:
 class StreamWriter:
     """Satisfies `Writer`. Only the first choice can be carried. It holds the answer: the last event tells all of it."""
 
-    __slots__ = ("_block", "_created", "_id", "_items", "_model", "_open", "_over", "_sequence", "_stop", "_usage")
+    __slots__ = (
+        "_block",
+        "_created",
+        "_held",
+        "_id",
+        "_items",
+        "_model",
+        "_open",
+        "_over",
+        "_sequence",
+        "_stop",
+        "_usage",
+    )
 
     def __init__(self, model: str, include_usage: bool) -> None:
         self._model = model
@@ -82,6 +98,7 @@ class StreamWriter:
         self._items: list[Item] = []  # whole ones
         self._block: Block | None = None  # that the events are in
         self._open: _Open | None = None
+        self._held = 0  # characters of all that the last event is to tell
         self._sequence = 0
         self._stop: Stop | None = None
         self._usage: Usage | None = None
@@ -206,6 +223,7 @@ class StreamWriter:
         prefix = "fc" if isinstance(block, ToolCall) else "rs" if isinstance(block, Thinking) else "msg"
         id_ = item_id(prefix, self._id, self._index)
         self._open = _Open(block, id_)
+        self._held += _ITEM
         item: Members
         if isinstance(block, ToolCall):
             item = call_item(id_, block, "", "in_progress")
@@ -222,6 +240,13 @@ class StreamWriter:
     def _place(self, kind: str, id_: str, **members: object) -> bytes:
         """An event about the one part of a message."""
         return self._event(kind, output_index=self._index, item_id=id_, content_index=0, **members)
+
+    def _hold(self, opened: _Open, text: str) -> None:
+        self._held += len(text)
+        if self._held > HELD_LIMIT:
+            message = f"the answer is longer than {HELD_LIMIT} characters"
+            raise UpstreamFault(Fault(kind=FaultKind.MALFORMED, message=message))
+        opened.said.write(text)
 
     # ---- deltas
 
@@ -247,7 +272,7 @@ class StreamWriter:
         assert opened is not None
         if isinstance(block, Thinking):
             return before + self._think(opened, text)
-        opened.pieces.append(text)
+        self._hold(opened, text)
         kind = b"output_text" if isinstance(block, Text) else b"refusal"
         rest = b',"logprobs":[]}\n\n' if isinstance(block, Text) else b"}\n\n"
         written = (
@@ -260,9 +285,9 @@ class StreamWriter:
 
     def _think(self, opened: _Open, text: str) -> bytes:
         before = b""
-        if not opened.pieces:
+        if not opened.said.tell():
             before = self._summary(opened, "part.added", part={"type": "summary_text", "text": ""})
-        opened.pieces.append(text)
+        self._hold(opened, text)
         return before + self._summary(opened, "text.delta", delta=text)
 
     def _summary(self, opened: _Open, kind: str, **members: object) -> bytes:
@@ -311,7 +336,7 @@ class StreamWriter:
         opened = self._open
         if opened is None:
             return b""
-        opened.pieces.append(arguments)
+        self._hold(opened, arguments)
         return self._event(
             "response.function_call_arguments.delta", output_index=self._index, item_id=opened.id, delta=arguments
         )
@@ -321,13 +346,13 @@ class StreamWriter:
     def _part_over(self) -> bytes:
         """Ends the open part of a summary, if any is: another may follow in the same item."""
         opened = self._open
-        if opened is None or not opened.pieces:
+        if opened is None or not opened.said.tell():
             return b""
-        text = "".join(opened.pieces)
+        text = opened.said.getvalue()
         written = self._summary(opened, "text.done", text=text)
         written += self._summary(opened, "part.done", part={"type": "summary_text", "text": text})
         opened.thoughts.append(text)
-        opened.pieces = []
+        opened.said = StringIO()
         return written
 
     def _close(self) -> bytes:
@@ -339,19 +364,19 @@ class StreamWriter:
         item: Members
         match block:
             case Text():
-                text = "".join(opened.pieces)
+                text = opened.said.getvalue()
                 part = text_part(text, opened.annotations, opened.tokens)
                 written = self._place("response.output_text.done", id_, text=text, logprobs=opened.tokens)
                 written += self._place("response.content_part.done", id_, part=part)
                 item = message_item(id_, part)
             case Refusal():
-                part = refusal_part("".join(opened.pieces))
+                part = refusal_part(opened.said.getvalue())
                 written = self._place("response.refusal.done", id_, refusal=part["refusal"])
                 written += self._place("response.content_part.done", id_, part=part)
                 item = message_item(id_, part)
             case ToolCall():
-                written = b"" if opened.pieces else self._arguments("{}")
-                item = call_item(id_, block, "".join(opened.pieces))
+                written = b"" if opened.said.tell() else self._arguments("{}")
+                item = call_item(id_, block, opened.said.getvalue())
                 written += self._event(
                     "response.function_call_arguments.done",
                     output_index=self._index,
