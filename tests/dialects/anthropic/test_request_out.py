@@ -320,7 +320,7 @@ BLOCKS: list[tuple[Block, object, str | None]] = [
     (
         Image(Source(data=PNG), detail="high"),
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
-        None,
+        "image_url.detail",
     ),
     (Image(Source(url="https://e/x")), {"type": "image", "source": {"type": "url", "url": "https://e/x"}}, None),
     (Image(Source(url="data:,x")), None, "image_url"),
