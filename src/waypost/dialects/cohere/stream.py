@@ -29,6 +29,7 @@ from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, t
 from waypost.wire.frames import Frame
 
 DONE = b"[DONE]"
+_MOST_CITED = 16 * 1024  # citations that wait for the text they are of
 MOST_PLANNED = 4 * 1024 * 1024  # characters of one tool plan, which is held until it is whole
 
 
@@ -293,7 +294,7 @@ class StreamReader:
         if self._open is Text:
             events += [Delta(self._index, citation=citation) for citation in told_now]
         else:
-            self._cited += told_now[: MOST_PLANNED - len(self._cited)]
+            self._cited += told_now[: _MOST_CITED - len(self._cited)]
 
     def _end_message(self, delta: _RareDelta, events: list[Event]) -> None:
         self._close(events)

@@ -4,6 +4,8 @@ The first call streams as it comes. The next one begins once the arguments befor
 parts are held. So the blocks never overlap, and nothing that comes late for an earlier call is lost.
 """
 
+from io import StringIO
+
 import msgspec
 
 from waypost.conversation.blocks import ToolCall
@@ -13,10 +15,11 @@ from waypost.dialects.openai_chat.reply import Function, read_arguments
 from waypost.dialects.openai_chat.words import call_id
 
 HELD_LIMIT = 16 * 1024 * 1024  # characters of arguments of one choice
+_PIECE = 64  # characters that a piece that has to wait counts for beside its own, and so does a call
 
 
 class _Call:
-    __slots__ = ("arguments", "checked", "ended", "id", "index", "name", "place", "sent", "started", "told_id")
+    __slots__ = ("checked", "ended", "id", "index", "name", "place", "said", "started", "told_id", "waiting")
 
     def __init__(self, place: int) -> None:
         self.place = place  # among the calls of the choice
@@ -24,11 +27,15 @@ class _Call:
         self.id = ""
         self.told_id: str | None = None
         self.name = ""
-        self.arguments: list[str] = []
-        self.sent = 0  # pieces of `arguments` that are out
-        self.checked = 0  # pieces of `arguments` that are known not to be whole JSON yet
+        self.said: StringIO | None = StringIO()  # all its arguments, until they are known to be whole
+        self.waiting: list[str] = []  # pieces that are not out yet
+        self.checked = 0  # characters of `said` that are known not to be whole JSON yet
         self.started = False
         self.ended = False
+
+    def end(self) -> None:
+        self.ended = True
+        self.said = None
 
 
 class PendingCalls:
@@ -58,11 +65,13 @@ class PendingCalls:
             if call.ended:
                 message = "the stream goes on with a tool call that it had finished"
                 raise UpstreamFault(Fault(kind=FaultKind.MALFORMED, message=message))
-            self._held += len(arguments)
-            if self._held > HELD_LIMIT:
-                message = f"the arguments of the tool calls are longer than {HELD_LIMIT} characters"
-                raise UpstreamFault(Fault(kind=FaultKind.MALFORMED, message=message))
-            call.arguments.append(arguments)
+            self._held += len(arguments) if call.place == self._current else len(arguments) + _PIECE
+            call.waiting.append(arguments)
+            if call.said is not None:
+                call.said.write(arguments)
+        if self._held > HELD_LIMIT:
+            message = f"the arguments of the tool calls are longer than {HELD_LIMIT} characters"
+            raise UpstreamFault(Fault(kind=FaultKind.MALFORMED, message=message))
         return self._advance(place, events)
 
     def flush(self, place: int, events: list[Event]) -> int:
@@ -71,7 +80,7 @@ class PendingCalls:
             if call.name or call.told_id:
                 place = self._stream(call, place, events)
                 events.append(BlockEnded(call.index, self._choice))
-            call.ended = True
+            call.end()
         self._current = len(self._calls)
         return place
 
@@ -83,6 +92,7 @@ class PendingCalls:
         if call is None or (told_id and name and call.told_id and told_id != call.told_id):
             call = _Call(len(self._calls))
             self._calls.append(call)
+            self._held += _PIECE
             if index is not None:
                 self._by_index[index] = call
         return call
@@ -95,7 +105,7 @@ class PendingCalls:
             if self._current + 1 == len(self._calls) or not (call.started and _is_whole(call)):
                 return place
             events.append(BlockEnded(call.index, self._choice))
-            call.ended = True
+            call.end()
             self._current += 1
         return place
 
@@ -106,19 +116,19 @@ class PendingCalls:
             place += 1
             call.id = call.told_id or call_id(self._reply, self._choice, call.place)
             events.append(BlockStarted(call.index, ToolCall(call.id, call.name, ""), self._choice))
-        pieces = call.arguments[call.sent :]
-        events += [Delta(call.index, self._choice, arguments=piece) for piece in pieces]
-        call.sent = len(call.arguments)
+        if call.waiting:
+            events += [Delta(call.index, self._choice, arguments=piece) for piece in call.waiting]
+            call.waiting = []
         return place
 
 
 def _is_whole(call: _Call) -> bool:
     """Asked again only once there is more, so that holding costs linear time."""
-    if call.checked == len(call.arguments):
+    if call.said is None or call.checked == call.said.tell():
         return False
-    call.checked = len(call.arguments)
+    call.checked = call.said.tell()
     try:
-        msgspec.json.decode("".join(call.arguments))
+        msgspec.json.decode(call.said.getvalue())
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return False
     return True

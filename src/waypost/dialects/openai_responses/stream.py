@@ -41,6 +41,7 @@ from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, t
 from waypost.wire.frames import Frame
 
 HELD_LIMIT = 64 * 1024  # events that wait for a tool call before them to end
+MOST_ITEMS = 16 * 1024  # of one answer
 DONE = b"[DONE]"
 
 
@@ -217,6 +218,7 @@ class StreamReader:
                 raise ShapeError(f"output_index: item {event.output_index} has not begun")
             item = _Item("reasoning" if ".reasoning" in event.type else "message", _ItemId())
             self._items[event.output_index] = item
+            _check_count(self._items)
         return item
 
     def _item_added(self, event: WireEvent, events: list[Event]) -> None:
@@ -228,6 +230,7 @@ class StreamReader:
     def _new(self, index: int, raw: Raw) -> _Item:
         kind = kind_of(raw, "item")
         item = self._items[index] = _Item(kind, decode(_item_id_decoder, raw, "item"))
+        _check_count(self._items)
         self._called = self._called or kind in CALLS
         return item
 
@@ -470,6 +473,12 @@ class StreamReader:
 
 _ARGUMENTS: Place = ("arguments", 0)
 _SIGNATURE: Place = ("signature", 0)
+
+
+def _check_count(items: dict[int, _Item]) -> None:
+    """The last event tells all items again, so something of each is remembered."""
+    if len(items) > MOST_ITEMS:
+        raise ShapeError(f"more than {MOST_ITEMS} items")
 
 
 def _place(name: str, event: WireEvent) -> Place:
