@@ -12,8 +12,6 @@ from waypost.gateway.call import Call, Course
 from waypost.gateway.gateway import Gateway
 from waypost.ledger.responses import ResponsesUnavailable, StoredResponse, new_token
 
-UNREADABLE = "The stored responses can't be read now. Try again, or send the whole conversation."
-
 
 async def go_on(gateway: Gateway, call: Call, glance: Glance) -> Glance:
     """The glance of the call with all that was said before; as it is where a provider is to know the earlier answer.
@@ -51,8 +49,16 @@ async def look_up(gateway: Gateway, id_: str, owner: str | None) -> StoredRespon
     try:
         return await asyncio.to_thread(gateway.responses.find, id_, owner)
     except ResponsesUnavailable as failure:
-        gateway.log("responses_unavailable", problem=str(failure))
-        raise Refused(ErrorKind.UNAVAILABLE, UNREADABLE, retry_after_s=1.0) from None
+        raise unreadable(gateway, failure) from None
+
+
+def unreadable(gateway: Gateway, failure: ResponsesUnavailable) -> Refused:
+    gateway.log("responses_unavailable", problem=str(failure))
+    return Refused(
+        ErrorKind.UNAVAILABLE,
+        "The stored responses can't be read now. Try again, or send the whole conversation.",
+        retry_after_s=1.0,
+    )
 
 
 def not_found(memory: Memory, id_: str) -> Refused:

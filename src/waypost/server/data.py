@@ -16,6 +16,7 @@ from waypost.server.doors import DoorPlan
 from waypost.server.http_connection import ServerExchange
 from waypost.server.listing import VERSION, listed, place_of
 from waypost.server.status import Status
+from waypost.server.stored import StoredPlace, read_stored, stored_place
 from waypost.wire.exchange import Direct, Exchange
 
 JSON = ("content-type", "application/json")
@@ -63,7 +64,19 @@ class Doors:
             if entry is not None:
                 await walk(self._current(), exchange, entry.dialect, address=entry.address, counting=entry.counts)
                 return
+        stored = stored_place(exchange.method, exchange.path)
+        if stored is not None:
+            await self._answer_stored(exchange, stored)
+            return
         self._answer_other(exchange)
+
+    async def _answer_stored(self, exchange: Exchange, place: StoredPlace) -> None:
+        try:
+            caller = self._caller(exchange)
+            body = await read_stored(self._current(), caller, exchange.method, place, exchange.query)
+            exchange.respond(200, [JSON], body)
+        except Refused as refusal:
+            self._refuse(exchange, refusal.error)
 
     def _answer_other(self, exchange: Exchange) -> None:
         try:
