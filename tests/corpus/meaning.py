@@ -2,10 +2,11 @@
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from corpus.records import Record
-from waypost.conversation.blocks import Audio, Opaque, RedactedThinking, Refusal, Text, Thinking, ToolCall
+from waypost.conversation.blocks import Audio, Image, Opaque, RedactedThinking, Refusal, Text, Thinking, ToolCall
 from waypost.conversation.events import Event, Failed
 from waypost.conversation.fold import fold
 from waypost.conversation.reply import Choice, Reply, StopKind, Usage
@@ -22,6 +23,8 @@ class Meaning:
     tool_calls: tuple[tuple[str, str, Any], ...] = ()
     server_tools: tuple[str, ...] = ()
     audio: int = 0
+    images: int = 0
+    citations: int = 0
     stop: StopKind | None = None
 
 
@@ -43,6 +46,8 @@ def meaning(choice: Choice) -> Meaning:
         tool_calls=tuple((b.id, b.name, arguments_of(b)) for b in blocks if isinstance(b, ToolCall)),
         server_tools=tuple(b.kind for b in blocks if isinstance(b, Opaque) and b.kind != "tool_plan"),
         audio=sum(isinstance(b, Audio) for b in blocks),
+        images=sum(isinstance(b, Image) for b in blocks),
+        citations=sum(len(b.citations) for b in blocks if isinstance(b, Text)),
         stop=choice.stop.kind if choice.stop else None,
     )
 
@@ -58,12 +63,18 @@ def events_of(dialect: Dialect, body: bytes) -> list[Event]:
     return events + reader.end()
 
 
+@cache
+def read_events(record: Record) -> tuple[Event, ...]:
+    """The record's stream as its dialect's reader gives it."""
+    return tuple(events_of(record.dialect, record.body))
+
+
+@cache
 def reply_of(record: Record) -> Reply:
     """The record's reply, of a stream that failed as far as it went."""
-    dialect = record.dialect
     if not record.stream:
-        return dialect.read_reply(record.body)
-    return fold([e for e in events_of(dialect, record.body) if not isinstance(e, Failed)], dialect.name)
+        return record.dialect.read_reply(record.body)
+    return fold([e for e in read_events(record) if not isinstance(e, Failed)], record.dialect.name)
 
 
 def tokens(usage: Usage | None) -> dict[str, int] | None:

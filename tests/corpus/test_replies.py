@@ -1,229 +1,261 @@
-"""Laws of answers over every recorded one: written and read again they mean the same, in either protocol."""
+"""Laws of answers over every recorded one: written and read again they mean the same, in every protocol."""
 
 import json
-import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
-import anthropic.types
-import openai.types.chat
 import pytest
-from pydantic import TypeAdapter
 
-from corpus.meaning import Meaning, events_of, frames_of, meaning, reply_of, tokens
-from corpus.records import DIALECTS, Record, answers, other
+from corpus.meaning import Meaning, events_of, frames_of, meaning, read_events, reply_of, tokens
+from corpus.protocols import PROTOCOLS, Protocol, name_of
+from corpus.records import DIALECTS, INVOKE, Record, answers, check_each
 from corpus.test_streams import check_order
-from waypost.conversation.blocks import Refusal
-from waypost.conversation.events import Event, Failed, Reported
+from waypost.conversation.blocks import Refusal, Text
+from waypost.conversation.events import Event, Failed, Finished, Reported
+from waypost.conversation.faults import CallerError, ErrorKind
 from waypost.conversation.fold import fold
-from waypost.conversation.reply import Choice, Reply, StopKind
+from waypost.conversation.reply import Choice, Reply, Stop, StopKind, Usage
 from waypost.dialects.dialect import Dialect
 
-ANSWERS = answers()
-WHOLE = answers(stream=False)
-STREAMS = [record for record in answers(stream=True) if not record.expect["mid_error"]]
-OPENAI, ANTHROPIC = DIALECTS["openai-chat"], DIALECTS["anthropic-messages"]
+SPOKEN = {dialect.name: dialect for dialect in DIALECTS.values()}
+READ = (*DIALECTS, INVOKE)
+# How ids begin where a protocol has them begin in its own way.
+PREFIXES = {"openai_chat": "chatcmpl-", "openai_responses": "resp_", "anthropic": "msg_"}
 
-STOP_WORDS = {
-    OPENAI.name: {"stop", "length", "tool_calls", "content_filter", "function_call", None},
-    ANTHROPIC.name: {"end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal", None},
-}
-LEGAL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+per_protocol = pytest.mark.parametrize("protocol", READ)
+per_caller = pytest.mark.parametrize("caller", SPOKEN)
 
 
-def has_server_tools(reply: Reply) -> bool:
-    return any(meaning(choice).server_tools for choice in reply.choices)
+def whole_streams(protocol: str) -> list[Record]:
+    return [record for record in answers(protocol, stream=True) if not record.expect["mid_error"]]
 
 
-@cache
-def anthropic_message(beta: bool) -> TypeAdapter[Any]:
-    """Some server tools are only in the SDK's beta types."""
-    return TypeAdapter(anthropic.types.beta.BetaMessage if beta else anthropic.types.Message)
+@per_protocol
+def test_a_glance_tells_the_same(protocol: str) -> None:
+    def check(record: Record) -> None:
+        assert record.dialect.glance_reply(record.body) == reply_of(record).usage
+
+    check_each(answers(protocol, stream=False), check)
 
 
-@cache
-def anthropic_event(beta: bool) -> TypeAdapter[Any]:
-    return TypeAdapter(
-        anthropic.types.beta.BetaRawMessageStreamEvent if beta else anthropic.types.RawMessageStreamEvent
-    )
+def own_words(reply: Reply) -> tuple[Any, ...]:
+    """All that an answer says in its own protocol, where JSON that is kept as it came may be printed otherwise."""
+    chances = [None if choice.logprobs is None else json.loads(bytes(choice.logprobs)) for choice in reply.choices]
+    return ([meaning(choice) for choice in reply.choices], [choice.stop for choice in reply.choices], chances)
 
 
-@pytest.mark.parametrize("record", WHOLE, ids=str)
-def test_a_glance_tells_the_same(record: Record) -> None:
-    reply = reply_of(record)
-    assert record.dialect.glance_reply(record.body) == reply.usage
+def check_again(reply: Reply, again: Reply) -> None:
+    assert own_words(again) == own_words(reply)
+    assert again.model == (reply.model or "m" if PROTOCOLS[reply.dialect].tells_model else None)
+    counts = tokens(reply.usage)
+    if counts is not None and any(counts.values()):
+        assert tokens(again.usage) == counts
+        assert again.usage is not None
+        assert reply.usage is not None
+        assert again.usage.reasoning == reply.usage.reasoning
 
 
-@pytest.mark.parametrize("record", ANSWERS, ids=str)
-def test_written_and_read_again(record: Record) -> None:
-    dialect = record.dialect
-    reply = reply_of(record)
-    again = dialect.read_reply(dialect.write_reply(reply, "m"))
-    assert [meaning(choice) for choice in again.choices] == [meaning(choice) for choice in reply.choices]
-    assert (again.id, again.model) == (reply.id or again.id, reply.model or "m")
-    assert tokens(again.usage) == tokens(reply.usage) or reply.usage is None
-    assert again.usage is None or reply.usage is None or again.usage.reasoning == reply.usage.reasoning
+@per_protocol
+def test_written_and_read_again(protocol: str) -> None:
+    """A second time nothing at all changes."""
+
+    def check(record: Record) -> None:
+        dialect, reply = record.dialect, reply_of(record)
+        again = dialect.read_reply(dialect.write_reply(reply, "m"))
+        check_again(reply, again)
+        assert again.id == reply.id or reply.id is None
+        assert dialect.read_reply(dialect.write_reply(again, "m")) == again
+
+    check_each(answers(protocol), check)
 
 
-def expected_elsewhere(choice: Choice, there: Dialect) -> Meaning:
-    """What the other protocol can say of an answer."""
-    said = replace(meaning(choice), redacted=0, server_tools=(), audio=0)
-    if there is ANTHROPIC:  # tells a refusal by its stop reason, and its words as text
-        text = "".join(getattr(block, "text", "") for block in choice.blocks if isinstance(block, Refusal))
-        stop = StopKind.REFUSAL if said.refusal and said.stop is StopKind.END else said.stop
-        return replace(said, text=said.text + text, refusal="", stop=stop)
-    return replace(said, stop=StopKind.END if said.stop in (StopKind.STOP_SEQUENCE, StopKind.PAUSE) else said.stop)
-
-
-def comparable(said: Meaning, there: Dialect) -> Meaning:
-    """Without what Anthropic's tool calls can't hold: foreign characters in ids, arguments that are no object."""
-    if there is OPENAI:
-        return said
-    calls = tuple(
-        (id_ if LEGAL_ID.fullmatch(id_) else "", name, arguments if is_object(arguments) else {})
-        for id_, name, arguments in said.tool_calls
-    )
-    return replace(said, tool_calls=calls)
-
-
-def is_object(arguments: Any) -> bool:
-    return isinstance(arguments, dict) and not arguments.keys() & {"__raw__"}
-
-
-def check_same(reply: Reply, there: Dialect, again: Reply) -> None:
-    first, elsewhere = reply.choices[0], again.choices[0]
-    want = comparable(expected_elsewhere(first, there), there)
-    got = replace(meaning(elsewhere), redacted=0)
-    for (id_, _, arguments), (want_id, _, want_arguments) in zip(got.tool_calls, want.tool_calls, strict=True):
-        assert id_ == want_id or want_id == ""
-        assert arguments == want_arguments or want_arguments == {}
-    calls = want.tool_calls
-    assert [name for _, name, _ in got.tool_calls] == [name for _, name, _ in calls]
-    assert replace(got, tool_calls=()) == replace(want, tool_calls=())
-    if reply.usage is not None and reply.usage.output is not None:
-        assert tokens(again.usage) == tokens(reply.usage)
-
-
-def check_nothing_foreign(record: Record, written: bytes, there: Dialect) -> None:
-    reply = reply_of(record)
-    told = json.loads(written)
-    if there is OPENAI:
-        words = [choice["finish_reason"] for choice in told["choices"]]
-        assert told["id"].startswith("chatcmpl-")
-    else:
-        words = [told["stop_reason"]]
-        assert told["id"].startswith("msg_")
-    assert set(words) <= STOP_WORDS[there.name]
-    if reply.id is not None and reply.id.startswith(("msg_", "chatcmpl-")):
-        assert reply.id.encode() not in written
-
-
-@pytest.mark.parametrize("record", ANSWERS, ids=str)
-def test_written_in_the_other_protocol(record: Record) -> None:
-    there = other(record.dialect)
-    reply = reply_of(record)
-    written = there.write_reply(reply, "m")
-    check_same(reply, there, there.read_reply(written))
-    check_nothing_foreign(record, written, there)
-
-
-@pytest.mark.parametrize("record", ANSWERS, ids=str)
-def test_the_official_types_accept_what_is_written(record: Record) -> None:
-    reply = reply_of(record)
-    for dialect in DIALECTS.values():
-        told = json.loads(dialect.write_reply(reply, "m"))
-        if dialect is ANTHROPIC:
-            assert anthropic_message(has_server_tools(reply)).validate_python(told) is not None
-        elif all(choice.stop is not None for choice in reply.choices):  # its stop reason may not be absent
-            openai.types.chat.ChatCompletion.model_validate(own_words_aside(told))
-
-
-def own_words_aside(told: dict[str, Any]) -> dict[str, Any]:
-    """Within a dialect a provider's own words stay, which the types don't list."""
-    for choice in told["choices"]:
-        if choice["finish_reason"] not in STOP_WORDS[OPENAI.name]:
-            choice["finish_reason"] = "stop"
-        annotations = choice["message"].pop("annotations", [])
-        choice["message"]["annotations"] = [each for each in annotations if each["type"] == "url_citation"]
-    if told.get("service_tier") not in (None, "auto", "default", "flex", "scale", "priority"):
-        del told["service_tier"]
-    return told
-
-
-def logprobs(choice: Choice) -> Any:
-    return None if choice.logprobs is None else json.loads(bytes(choice.logprobs))
-
-
-def written_stream(events: list[Event], dialect: Dialect) -> bytes:
+def written_stream(events: Iterable[Event], dialect: Dialect) -> bytes:
     writer = dialect.writer("m", True)
     return b"".join(writer.write(event) for event in events)
 
 
-@pytest.mark.parametrize("record", STREAMS, ids=str)
-def test_a_stream_written_and_read_again(record: Record) -> None:
-    dialect = record.dialect
-    events = events_of(dialect, record.body)
-    reply = fold(events, dialect.name)
-    again_events = events_of(dialect, written_stream(events, dialect))
-    check_order(again_events)
-    again = fold(again_events, dialect.name)
-    assert [meaning(choice) for choice in again.choices] == [meaning(choice) for choice in reply.choices]
-    assert again.model == (reply.model or "m")
-    assert tokens(again.usage) == tokens(reply.usage) or reply.usage is None
-    assert [logprobs(choice) for choice in again.choices] == [logprobs(choice) for choice in reply.choices]
+@per_protocol
+def test_a_stream_written_and_read_again(protocol: str) -> None:
+    def check(record: Record) -> None:
+        spoken = SPOKEN[record.dialect.name]
+        written = written_stream(read_events(record), spoken)
+        events = events_of(spoken, written)
+        check_order(events)
+        check_brackets(PROTOCOLS[spoken.name], spoken, written)
+        again = fold(events, spoken.name)
+        check_id(again.id or PREFIXES.get(spoken.name, ""), spoken.name)
+        check_again(reply_of(record), again)
+
+    check_each(whole_streams(protocol), check)
 
 
-@pytest.mark.parametrize("record", STREAMS, ids=str)
-def test_a_stream_written_in_the_other_protocol(record: Record) -> None:
-    there = other(record.dialect)
-    events = events_of(record.dialect, record.body)
-    reply = fold(events, record.dialect.name)
-    written = written_stream(events, there)
-    again_events = events_of(there, written)
-    check_order(again_events)
-    check_same(reply, there, fold(again_events, there.name))
-    if reply.id is not None and reply.id.startswith(("msg_", "chatcmpl-")):
+def check_brackets(protocol: Protocol, dialect: Dialect, written: bytes) -> None:
+    """What is opened in a stream is closed, in its own words, and the stream ends once."""
+    names = [name_of(frame) for frame in frames_of(dialect, written)]
+    counts = Counter(names)
+    for opened, closed in protocol.brackets:
+        assert counts[opened] == counts[closed], (opened, closed)
+    assert sum(counts[end] for end in protocol.ends) == (1 if protocol.ends else 0)
+
+
+def expected(choice: Choice, there: Protocol) -> Meaning:
+    """What another protocol can say of an answer: its own tools, media and citations are nobody else's."""
+    said = replace(meaning(choice), redacted=0, server_tools=(), citations=0)
+    said = said if there.shows_media else replace(said, audio=0, images=0)
+    stop = None if said.stop is None else there.stands_for.get(said.stop, said.stop)
+    if said.refusal and not there.marks_refusals:
+        words = "".join(block.text for block in choice.blocks if isinstance(block, Text | Refusal))
+        stop = StopKind.REFUSAL if stop is StopKind.END and there.refusals_stop else stop
+        said = replace(said, text=words, refusal="")
+    if there.calls_stop and said.tool_calls and stop is StopKind.END:
+        stop = StopKind.TOOL
+    return replace(said, stop=stop)
+
+
+def check_same(reply: Reply, there: Protocol, again: Reply) -> None:
+    want = expected(reply.choices[0], there)
+    got = replace(meaning(again.choices[0]), redacted=0)
+    assert len(got.tool_calls) == len(want.tool_calls)
+    for (id_, name, arguments), (want_id, want_name, wanted) in zip(got.tool_calls, want.tool_calls, strict=True):
+        assert name == want_name
+        assert id_ == want_id or not there.any_id
+        assert arguments == wanted or (there.calls_are_objects and not is_object(wanted))
+    assert replace(got, tool_calls=()) == replace(want, tool_calls=())
+    check_usage(reply.usage, again.usage, there)
+
+
+def comparable(said: Meaning, there: Protocol) -> Meaning:
+    """Arguments that are no object are wrapped in one in an answer; in a stream they come as they are."""
+    if not there.calls_are_objects:
+        return said
+    calls = [(id_, name, arguments if is_object(arguments) else None) for id_, name, arguments in said.tool_calls]
+    return replace(said, tool_calls=tuple(calls))
+
+
+def is_object(arguments: Any) -> bool:
+    """Neither text that is no JSON nor what a writer wraps it in."""
+    return isinstance(arguments, dict) and arguments.keys().isdisjoint({"__raw__", "arguments"})
+
+
+def check_usage(told: Usage | None, again: Usage | None, there: Protocol) -> None:
+    want, got = tokens(told), tokens(again)
+    if told is None or want is None:
+        assert got is None or not any(got.values())
+    elif told.input is not None and told.output is not None:
+        assert got is not None
+        if not there.tells_cache_writes:
+            want["cache_write"] = 0
+        assert got == want
+
+
+def check_nothing_foreign(reply: Reply, written: bytes, there: str) -> None:
+    told, protocol = json.loads(written), PROTOCOLS[there]
+    assert set(told) <= protocol.members
+    assert set(protocol.stop_words(told)) <= protocol.stops
+    check_id(str(told.get("id", told.get("responseId", ""))), there)
+    check_unsaid(reply, written, there)
+
+
+def check_id(told: str, there: str) -> None:
+    assert told.startswith(PREFIXES.get(there, ""))
+    assert not any(told.startswith(prefix) for dialect, prefix in PREFIXES.items() if dialect != there)
+
+
+def check_unsaid(reply: Reply, written: bytes, there: str) -> None:
+    """An id in another protocol's form is nowhere."""
+    foreign = tuple(prefix for dialect, prefix in PREFIXES.items() if dialect != there)
+    if reply.id is not None and reply.id.startswith(foreign):
         assert reply.id.encode() not in written
-    mark = b"[DONE]" if there is OPENAI else b"message_stop"
-    assert written.count(mark) == (1 if there is OPENAI else 2)
 
 
-@pytest.mark.parametrize("record", STREAMS, ids=str)
-def test_the_official_types_accept_a_written_stream(record: Record) -> None:
-    events = events_of(record.dialect, record.body)
-    adapter = anthropic_event(has_server_tools(fold(events, record.dialect.name)))
-    for dialect in DIALECTS.values():
-        for frame in frames_of(dialect, written_stream(events, dialect)):
-            assert frame.data is not None
-            if dialect is ANTHROPIC:
-                event = adapter.validate_json(frame.data)
-                assert event.type == frame.event
-            elif frame.data != b"[DONE]":
-                openai.types.chat.ChatCompletionChunk.model_validate_json(frame.data)
+@per_caller
+@per_protocol
+def test_written_in_another_protocol(protocol: str, caller: str) -> None:
+    there = SPOKEN[caller]
+
+    def check(record: Record) -> None:
+        reply = reply_of(record)
+        written = there.write_reply(reply, "m")
+        again = there.read_reply(written)
+        if caller != reply.dialect:
+            check_same(reply, PROTOCOLS[caller], again)
+            check_nothing_foreign(reply, written, caller)
+
+    check_each(answers(protocol), check)
 
 
-@pytest.mark.parametrize("record", STREAMS, ids=str)
-def test_a_stream_that_breaks_off_is_not_ended(record: Record) -> None:
+@per_caller
+@per_protocol
+def test_a_stream_written_in_another_protocol(protocol: str, caller: str) -> None:
+    """And it says what the same answer does when written whole."""
+    there = SPOKEN[caller]
+
+    def check(record: Record) -> None:
+        reply = reply_of(record)
+        written = written_stream(read_events(record), there)
+        events = events_of(there, written)
+        check_order(events)
+        check_brackets(PROTOCOLS[caller], there, written)
+        again = fold(events, caller)
+        whole = there.read_reply(there.write_reply(reply, "m"))
+        streamed, at_once = (comparable(meaning(each.choices[0]), PROTOCOLS[caller]) for each in (again, whole))
+        assert streamed == at_once
+        assert tokens(again.usage) == tokens(whole.usage)
+        if caller != reply.dialect:
+            check_same(reply, PROTOCOLS[caller], again)
+            check_id(again.id or PREFIXES.get(caller, ""), caller)
+            check_unsaid(reply, written, caller)
+
+    check_each(whole_streams(protocol), check)
+
+
+@per_caller
+@pytest.mark.parametrize("kind", StopKind)
+def test_every_stop_has_a_word_of_its_own_in_every_protocol(kind: StopKind, caller: str) -> None:
+    there, protocol = SPOKEN[caller], PROTOCOLS[caller]
+    reply = Reply("another", "id-1", "m", (Choice((Text("So."),), Stop(kind, "a_foreign_word")),), Usage(1, output=2))
+    written = there.write_reply(reply, "m")
+    assert b"a_foreign_word" not in written
+    stop = there.read_reply(written).choices[0].stop
+    told = protocol.stands_for.get(kind, kind)
+    if kind is StopKind.TOOL and protocol.calls_stop:
+        told = StopKind.END  # nothing is called here
+    assert stop is not None
+    assert stop.kind is told
+
+
+@per_caller
+@per_protocol
+def test_a_stream_that_breaks_off_is_not_ended(protocol: str, caller: str) -> None:
     """Whatever came before it, a failure ends a written stream with an error and no sign of success."""
-    from waypost.conversation.faults import CallerError, ErrorKind
+    there = SPOKEN[caller]
+    failure = CallerError(kind=ErrorKind.UPSTREAM_FAILED, message="it broke", status=502)
 
-    events = events_of(record.dialect, record.body)
-    for dialect in DIALECTS.values():
-        writer = dialect.writer("m", True)
+    def check(record: Record) -> None:
+        events = read_events(record)
+        writer = there.writer("m", True)
         before = b"".join(writer.write(event) for event in events[: len(events) // 2])
-        failure = writer.fail(CallerError(kind=ErrorKind.UPSTREAM_FAILED, message="it broke", status=502))
-        again = events_of(dialect, before + failure)
+        broken = before + writer.fail(failure)
+        again = events_of(there, broken)
         assert isinstance(again[-1], Failed)
         assert again[-1].fault.message == "it broke"
-        assert b"[DONE]" not in before + failure
-        assert b"message_stop" not in before + failure
+        assert not any(isinstance(event, Finished) for event in again)
+        watcher = there.watcher(False)
+        assert not any(watcher.see(frame).finished for frame in frames_of(there, broken))
+
+    check_each(whole_streams(protocol), check)
 
 
-@pytest.mark.parametrize("record", STREAMS, ids=str)
-def test_usage_is_only_told_to_who_asked(record: Record) -> None:
-    """In a chat stream; Anthropic's always tells it."""
-    events = events_of(record.dialect, record.body)
-    writer = OPENAI.writer("m", False)
-    written = b"".join(writer.write(event) for event in events)
-    assert not any(isinstance(event, Reported) for event in events_of(OPENAI, written))
+@per_protocol
+def test_usage_is_only_told_to_who_asked(protocol: str) -> None:
+    """In a chat stream; those of the others always tell it."""
+    chat = SPOKEN["openai_chat"]
+
+    def check(record: Record) -> None:
+        writer = chat.writer("m", False)
+        written = b"".join(writer.write(event) for event in read_events(record))
+        assert not any(isinstance(event, Reported) for event in events_of(chat, written))
+
+    check_each(whole_streams(protocol), check)
