@@ -96,7 +96,7 @@ FOREIGN_STOPS = [
     (Stop(StopKind.STOP_SEQUENCE, None, "x"), "stop_sequence"),
     (Stop(StopKind.REFUSAL, "content_filter"), "refusal"),
     (Stop(StopKind.PAUSE), "pause_turn"),
-    (Stop(StopKind.OTHER, "refusal"), "end_turn"),
+    (Stop(StopKind.OTHER, "refusal"), "max_tokens"),
     (None, None),
 ]
 

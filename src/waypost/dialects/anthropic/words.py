@@ -24,7 +24,7 @@ _WORDS = {
     StopKind.STOP_SEQUENCE: "stop_sequence",
     StopKind.REFUSAL: "refusal",
     StopKind.PAUSE: "pause_turn",
-    StopKind.OTHER: "end_turn",
+    StopKind.OTHER: "max_tokens",  # one nobody knows is never told as a natural end
 }
 
 

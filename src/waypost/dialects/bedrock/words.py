@@ -25,7 +25,7 @@ _WORDS = {
     StopKind.STOP_SEQUENCE: "stop_sequence",
     StopKind.REFUSAL: "content_filtered",
     StopKind.PAUSE: "end_turn",
-    StopKind.OTHER: "end_turn",
+    StopKind.OTHER: "max_tokens",  # one nobody knows is never told as a natural end
 }
 
 
