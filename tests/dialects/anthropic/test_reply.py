@@ -176,6 +176,18 @@ def test_blocks_of_other_protocols(block: Block, expected: dict[str, object] | N
     assert write(block)["content"] == ([] if expected is None else [expected])
 
 
+def test_anothers_signature_stands_with_the_words_before_it_and_never_last() -> None:
+    words, signature, said = Thinking("hm"), Thinking("", "s", "gemini"), Text("done")
+    signed = {"type": "thinking", "thinking": "hm", "signature": "waypost.gemini.s"}
+    lone = {**signed, "thinking": ""}
+    unsigned = {**signed, "signature": ""}
+    text = {"type": "text", "text": "done"}
+    assert write(words, signature, said)["content"] == [signed, text]
+    assert write(signature, said)["content"] == [lone, text]
+    assert write(words, said, signature)["content"] == [unsigned, text]
+    assert write(signature)["content"] == [lone]
+
+
 def test_own_blocks_survive() -> None:
     content = [
         {"type": "thinking", "thinking": "hm", "signature": "s"},

@@ -129,6 +129,16 @@ def test_only_its_own_signatures_go_to_gemini() -> None:
     assert dropped == ("reasoning_content",)
 
 
+def test_a_signature_that_came_with_its_words_goes_onto_what_came_of_them() -> None:
+    thought = Thinking("b", "y", "gemini")
+    told, _ = written(HI, Turn(Role.ASSISTANT, (thought, ToolCall("c", "f", "{}"), ToolCall("d", "f", "{}"))))
+    assert told["contents"][1]["parts"] == [
+        {"text": "b", "thought": True},
+        {"functionCall": {"id": "c", "name": "f", "args": {}}, "thoughtSignature": "y"},
+        {"functionCall": {"id": "d", "name": "f", "args": {}}},
+    ]
+
+
 @pytest.mark.parametrize(
     ("block", "part"),
     [

@@ -8,7 +8,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import assert_never
 
 import msgspec
@@ -86,6 +86,28 @@ def block_out(block: Block, lose: Lose) -> Written | None:
             return block.raw
         case _:
             assert_never(block)
+
+
+def reply_content(blocks: Iterable[Block]) -> list[Written]:
+    """An answer's blocks, another provider's signatures where callers send them back from (see `stream_out`)."""
+    shown: list[Block] = []
+    for block in blocks:
+        last = shown[-1] if shown else None
+        lone = _lone(block)
+        if lone is not None and isinstance(last, Thinking) and last.text and last.signature is None:
+            shown[-1] = Thinking(last.text, lone.signature, lone.origin)
+        else:
+            shown.append(block)
+    if len(shown) > 1 and _lone(shown[-1]) is not None:
+        shown.pop()
+    return [written for block in shown if (written := reply_block_out(block)) is not None]
+
+
+def _lone(block: Block) -> Thinking | None:
+    """What is nothing but another provider's signature."""
+    if isinstance(block, Thinking) and not block.text and block.signature and block.origin != NAME:
+        return block
+    return None
 
 
 def reply_block_out(block: Block) -> Written | None:

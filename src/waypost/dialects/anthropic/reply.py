@@ -9,7 +9,7 @@ from waypost.conversation.blocks import Json, Refusal
 from waypost.conversation.faults import UpstreamFault
 from waypost.conversation.reply import Choice, Reply
 from waypost.dialects.anthropic.blocks import read_blocks
-from waypost.dialects.anthropic.blocks_out import reply_block_out
+from waypost.dialects.anthropic.blocks_out import reply_content
 from waypost.dialects.anthropic.faults import malformed, read_error_event
 from waypost.dialects.anthropic.words import NAME, WireUsage, read_stop, read_usage, stop_word, write_usage
 from waypost.dialects.wire_json import ShapeError, check_text, decode
@@ -60,7 +60,7 @@ def write_reply(reply: Reply, request_model: str) -> bytes:
     """Only the first choice can be carried: this protocol has one."""
     choice = reply.choices[0] if reply.choices else Choice((), None)
     stop = choice.stop
-    content = [written for block in choice.blocks if (written := reply_block_out(block)) is not None]
+    content = reply_content(choice.blocks)
     body: dict[str, object] = {
         "id": message_id(reply.id, reply.model, reply.created),
         "type": "message",

@@ -2,6 +2,10 @@
 
 Blocks follow one another without gaps; one that would stay empty is not begun. Usage is told by others last, so the
 true numbers, input included, stand in `message_delta`; that is held until the provider said that it was done.
+
+Thinking is ended late: another provider's signature may come in a block of its own, and belongs to the words before it.
+Callers who work on their own history (Claude Code) send back no thinking without words, and take what comes last for
+the answer: such a signature stands by itself only where no words came before, and never at the end.
 """
 
 from typing import assert_never
@@ -56,11 +60,13 @@ class StreamWriter:
         "_failed",
         "_foreign",
         "_index",
+        "_lone",
         "_model",
         "_open",
         "_refused",
         "_started",
         "_stop",
+        "_unended",
         "_usage",
     )
 
@@ -72,6 +78,8 @@ class StreamWriter:
         self._block: Block | None = None  # the block that the events are in
         self._open = False  # whether its start is written
         self._foreign = ""  # another provider's signature of it, as far as it has come
+        self._unended = False  # the last block written is unsigned thinking whose end is not written
+        self._lone = ""  # a signature without words that waits for what follows it
         self._refused = False  # what was said is a refusal
         self._stop: Stop | None = None
         self._usage: Usage | None = None
@@ -187,7 +195,10 @@ class StreamWriter:
         if self._block.origin != NAME:
             self._foreign += signature if self._block.origin else ""  # its mark goes before the whole of it
             return b""
-        return self._opened() + self._write_delta({"type": "signature_delta", "signature": signature})
+        return self._opened() + self._signed(signature)
+
+    def _signed(self, signature: str) -> bytes:
+        return self._write_delta({"type": "signature_delta", "signature": signature})
 
     def _citation(self, citation: msgspec.Raw) -> bytes:
         if not isinstance(self._block, Text) or not is_own_citation(citation):
@@ -204,30 +215,60 @@ class StreamWriter:
 
     def _open_block(self, content: object) -> bytes:
         start = b"" if self._started else self._start(Started(None, None))
+        return start + self._end_thinking() + self._write_lone() + self._begin(content)
+
+    def _begin(self, content: object) -> bytes:
         self._index += 1
         self._open = True
-        return start + _event(
+        return _event(
             b"content_block_start", {"type": "content_block_start", "index": self._index, "content_block": content}
         )
+
+    def _end_thinking(self) -> bytes:
+        if not self._unended:
+            return b""
+        self._unended = False
+        return self._ended()
+
+    def _write_lone(self) -> bytes:
+        signature, self._lone = self._lone, ""
+        if not signature:
+            return b""
+        begun = self._begin({"type": "thinking", "thinking": "", "signature": ""})
+        return begun + self._signed(signature) + self._ended()
+
+    def _ended(self) -> bytes:
+        return b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n' % self._index
 
     def _write_delta(self, delta: object) -> bytes:
         return _event(b"content_block_delta", {"type": "content_block_delta", "index": self._index, "delta": delta})
 
     def _close(self) -> bytes:
-        block, foreign, self._foreign = self._block, self._foreign, ""
-        if foreign and isinstance(block, Thinking):
-            signature = carried(foreign, block.origin, NAME)
-            signed = self._opened() + self._write_delta({"type": "signature_delta", "signature": signature})
-            return signed + self._close()
-        was_open = self._open
+        block, was_open = self._block, self._open
+        foreign, self._foreign = self._foreign, ""
         self._block = None
         self._open = False
-        if not was_open:
+        if isinstance(block, Thinking) and block.origin != NAME:
+            signature = carried(foreign, block.origin, NAME) if foreign else None
+            return self._close_foreign(signature, was_open=was_open)
+        return self._ended() if was_open else b""
+
+    def _close_foreign(self, signature: str | None, *, was_open: bool) -> bytes:
+        """Ends another provider's thinking. `was_open`: it has words."""
+        if signature is None:
+            self._unended = self._unended or was_open
             return b""
-        return b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n' % self._index
+        if was_open or self._unended:
+            self._unended = False
+            return self._signed(signature) + self._ended()
+        before = self._start(Started(None, None)) + self._write_lone()
+        self._open = False
+        self._lone = signature
+        return before
 
     def _finish(self) -> bytes:
         start = b"" if self._started else self._start(Started(None, None))
+        rest = self._close() + self._end_thinking() + (self._write_lone() if self._index < 0 else b"")
         stop = self._stop
         delta = {
             "stop_reason": None if stop is None else stop_word(stop, refused=self._refused),
@@ -235,7 +276,7 @@ class StreamWriter:
         }
         usage = write_usage(self._usage)
         end = _event(b"message_delta", {"type": "message_delta", "delta": delta, "usage": usage})
-        return start + self._close() + end + _STOP
+        return start + rest + end + _STOP
 
 
 def _event(name: bytes, data: object) -> bytes:

@@ -72,7 +72,7 @@ class PartsOut:
         for block in blocks:
             if isinstance(block, Thinking):
                 if signature is not None:
-                    parts.append(_signed_nothing(signature))
+                    self._settle(signature, parts)
                 signature = self._thinking(block, parts)
                 continue
             part = self._part(block)
@@ -86,10 +86,18 @@ class PartsOut:
                 signature = None
             parts.append(part)
         if signature is not None:
-            parts.append(_signed_nothing(signature))
+            self._settle(signature, parts)
         parts += self._beside
         self._beside = []
         return parts
+
+    def _settle(self, signature: str, parts: list[Written]) -> None:
+        """A signature that nothing follows."""
+        last = parts[-1] if parts else None
+        if not self._home and isinstance(last, dict) and "thought" in last:
+            last["thoughtSignature"] = signature
+        else:
+            parts.append(_signed_nothing(signature))
 
     def _thinking(self, block: Thinking, parts: list[Written]) -> str | None:
         """Writes what was thought; of thinking without words only the signature is left, for the next part."""
@@ -99,8 +107,9 @@ class PartsOut:
             return None
         if not block.text:
             return block.signature
-        parts.append(thought_out(block.text, block.signature))
-        return None
+        # Other callers have one place for both; Gemini looks for the signature on what came of the thought.
+        parts.append(thought_out(block.text, block.signature if self._home else None))
+        return None if self._home else block.signature
 
     def _part(self, block: Block) -> Written | None:
         match block:
