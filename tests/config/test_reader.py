@@ -20,6 +20,7 @@ from waypost.config.model import (
     Rate,
     Secret,
     Server,
+    StoredResponses,
     Strategy,
     TargetRef,
     Timeouts,
@@ -225,6 +226,21 @@ routes:
         assert route.targets == (TargetRef("r", "anthropic/claude-sonnet-4.5"),)
         assert (route.max_attempts, route.dropped_parameters) == (2, DroppedParameters.REJECT)
         assert (route.max_output_tokens, route.store_bodies) == (1000, True)
+
+    @pytest.mark.parametrize(
+        ("written", "meant"),
+        [
+            ("", None),
+            (", store_responses: false", None),
+            (", store_responses: true", StoredResponses()),
+            (", store_responses: {}", StoredResponses()),
+            (", store_responses: {expire_s: 3600}", StoredResponses(expire_s=3600.0)),
+            (", store_responses: {max_bytes: 64KiB}", StoredResponses(max_bytes=65536)),
+        ],
+    )
+    def test_responses_are_stored_where_it_says_so(self, written: str, meant: StoredResponses | None) -> None:
+        config = read(f"providers: {{h: {{kind: ollama}}}}\nroutes: {{a: {{targets: [h/x]{written}}}}}")
+        assert config.routes[0].store_responses == meant
 
 
 def test_keys_and_budgets_in_full() -> None:

@@ -37,6 +37,11 @@ providers:
   native:
     {kind: openai, dialect: openai_responses, base_url: 'http://{address}/v1', class: local,
      prices: {'*': {input: 5, output: 6}}}
+  gemini: {kind: gemini, base_url: 'http://{address}', class: local, prices: {'*': {input: 5, output: 6}}}
+  cohere: {kind: cohere, base_url: 'http://{address}', class: local, prices: {'*': {input: 5, output: 6}}}
+  bedrock:
+    {kind: bedrock, base_url: 'http://{address}', class: local, api_key: sk-bearer,
+     prices: {'*': {input: 5, output: 6}}}
 routes:
   openai: {targets: [chat/sim-small], store_responses: {expire_s: 100, max_bytes: 64KiB}}
   anthropic: {targets: [anthropic/sim-small], store_responses: {expire_s: 100}}
@@ -44,6 +49,9 @@ routes:
   native: {targets: [native/sim-small], store_responses: true}
   fails-over: {targets: [native/down], fallbacks: [anthropic/sim-small], store_responses: true}
   breaks: {targets: [chat/breaks], store_responses: true}
+  gemini: {targets: [gemini/sim-small], store_responses: true}
+  cohere: {targets: [cohere/sim-small], store_responses: true}
+  bedrock: {targets: [bedrock/sim-small], store_responses: true}
   off: {targets: [chat/sim-small]}
   off-native: {targets: [native/sim-small]}
   small: {targets: [chat/sim-small], store_responses: {max_bytes: 1KiB}}
@@ -240,6 +248,28 @@ class TestGoingOn:
         with pytest.raises(openai.BadRequestError) as caught:
             await stored.ask(streamed=streamed, model=speaks, input="Who?", previous_response_id=first.id)
         assert_not_found(caught.value, first.id)
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("provider", ["gemini", "cohere", "bedrock"])
+async def test_any_target_will_do(stored: Stored, provider: str, streamed: bool) -> None:
+    first = await stored.ask(
+        streamed=streamed, model=provider, input="What is the weather in Oslo?", tools=[TOOL], tool_choice="required"
+    )
+    call = next(item for item in first.output if item.type == "function_call")
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "18 degrees"}
+    second = await stored.ask(
+        streamed=streamed, model=provider, previous_response_id=first.id, tools=[TOOL], input=[result]
+    )
+    assert "18 degrees" in second.output_text
+    await stored.ask(
+        streamed=streamed, model=provider, previous_response_id=second.id, tools=[TOOL], input="Thank you."
+    )
+    heard = json.dumps(stored.heard(), ensure_ascii=False)
+    told = ["What is the weather in Oslo?", "18 degrees", second.output_text, "Thank you."]
+    places = [heard.find(json.dumps(text, ensure_ascii=False)[1:-1]) for text in told]
+    assert -1 not in places
+    assert places == sorted(places)
 
 
 def assert_not_found(error: openai.BadRequestError, id_: str) -> None:

@@ -112,4 +112,8 @@ def listed(stored: StoredResponse) -> list[Item]:
     """Each with the type that it may have been given without, and an id: its place, where the caller gave none."""
     items: list[Item] = msgspec.json.decode(stored.input)
     token = stored.id.rpartition("_")[2]
-    return [{"type": "message", "id": f"item_{token}_{place}"} | item for place, item in enumerate(items)]
+    return [
+        {"type": "message", "id": f"item_{token}_{place}"}
+        | {name: value for name, value in item.items() if value is not None}
+        for place, item in enumerate(items)
+    ]
