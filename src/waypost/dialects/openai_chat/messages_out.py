@@ -19,6 +19,7 @@ from waypost.conversation.blocks import (
     ToolResult,
 )
 from waypost.conversation.request import Turn
+from waypost.dialects.file_names import document_name
 from waypost.dialects.openai_chat.reply import write_call, write_thought
 from waypost.dialects.openai_chat.words import NAME
 
@@ -156,7 +157,7 @@ class MessagesOut:
         if document.name is not None:
             file["filename"] = document.name
         elif source.data is not None:
-            file["filename"] = "document.pdf"  # OpenAI refuses data without a name
+            file["filename"] = document_name(source.media_type)  # OpenAI refuses data without a name
         return self._marked({"type": "file", "file": file}, document.cache)
 
     def _sound(self, audio: Audio) -> Members | None:

@@ -20,6 +20,7 @@ from waypost.conversation.blocks import (
     ToolResult,
 )
 from waypost.conversation.request import Turn
+from waypost.dialects.file_names import document_name
 from waypost.dialects.openai_responses.items import PART
 from waypost.dialects.openai_responses.words import NAME, Signed, is_annotation, item_id, unpack
 
@@ -150,7 +151,7 @@ class InputOut:
             part["filename"] = document.name
         if source.data is not None:
             part["file_data"] = _url(source, "application/pdf")
-            part.setdefault("filename", "document.pdf")  # data without a name is refused
+            part.setdefault("filename", document_name(source.media_type))  # data without a name is refused
         elif source.url is not None:
             part["file_url"] = source.url
             if not self._home and part.pop("filename", None) is not None:
