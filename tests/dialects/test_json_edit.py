@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from waypost.conversation.faults import Refused
 from waypost.dialects.json_edit import (
+    LONG,
     MOST_MEMBERS,
     check_unique,
     decode,
+    edit_beside,
     edit_members,
     member_of,
     members,
@@ -223,3 +225,41 @@ def test_more_members_than_any_protocol_has_are_refused_before_they_are_walked()
     assert len(members(b"{" + most + b"}")) == MOST_MEMBERS
     with pytest.raises(Refused, match="more than 4096 members"):
         members(b"{" + most + b',"a":1}')
+
+
+TURNS = '[{"role":"user","content":"%s, \\"model\\": \\"x\\""}]' % ("long " * LONG)
+BESIDE = [
+    '{"model":"a","messages":%s}',
+    '{ "messages" :\n%s , "model" : "a", "waypost": {"task": "x"} }',
+    '{"x":{"messages":%s},"model":"a"}',
+    '{"x":{"messages":1},"messages":%s,"model":"a"}',
+    '{"mess\\u0061ges":%s,"model":"a"}',
+    '{"mess\\u0061ges":%s,"x":{"messages":1},"model":"a"}',
+    '{"x":"\\"messages\\":","messages":%s,"model":"a"}',
+    '{"x":"waypost: the conversation","messages":%s,"model":"a"}',
+]
+
+
+@pytest.mark.parametrize("body", BESIDE)
+def test_an_edit_beside_the_conversation_is_the_same_edit(body: str) -> None:
+    whole = (body % TURNS).encode()
+    big = msgspec.json.decode(whole, type=dict[str, msgspec.Raw]).get("messages", msgspec.Raw(b""))
+
+    def edit(text: bytes) -> bytes:
+        return edit_members(text, {"model": b'"b"', "waypost": None, "max_tokens": b"5"})
+
+    edited = edit_beside(whole, big, b'"messages"', edit)
+    assert edited == edit(whole)
+    assert json.loads(edited)["model"] == "b"
+
+
+def test_the_conversation_is_not_walked() -> None:
+    seen: list[int] = []
+    whole = (BESIDE[1] % TURNS).encode()
+
+    def edit(text: bytes) -> bytes:
+        seen.append(len(text))
+        return text
+
+    assert edit_beside(whole, msgspec.Raw(TURNS.encode()), b'"messages"', edit) == whole
+    assert seen[0] < 200

@@ -15,9 +15,11 @@ from waypost.dialects.anthropic.request import OWN_METADATA
 from waypost.dialects.anthropic.words import WireUsage, read_usage
 from waypost.dialects.dialect import Edits, Glance
 from waypost.dialects.json_edit import (
+    LONG,
     MOST_ASKED,
     check_unique,
     decode,
+    edit_beside,
     edit_members,
     quote,
     refuse,
@@ -206,6 +208,12 @@ def _look_into(content: Raw, found: set[str], depth: int) -> None:
 def edit(body: bytes, seen: Glance, edits: Edits) -> bytes:
     """Usage is always told here: `want_usage` asks for nothing. The limit has one field: `max_output_field` is moot."""
     body = without_foreign(body)
+    if len(body) > LONG:
+        return edit_beside(body, _BODY.decode(body).messages, b'"messages"', lambda rest: _edit(rest, seen, edits))
+    return _edit(body, seen, edits)
+
+
+def _edit(body: bytes, seen: Glance, edits: Edits) -> bytes:
     if "vertex" in edits.quirks:
         body = edit_members(body, {"model": None, "anthropic_version": VERTEX_VERSION})
     elif edits.model != seen.model:

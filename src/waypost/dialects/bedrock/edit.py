@@ -14,9 +14,11 @@ from waypost.dialects.bedrock.request import OWN_METADATA
 from waypost.dialects.bedrock.words import WireUsage, read_usage
 from waypost.dialects.dialect import Edits, Glance
 from waypost.dialects.json_edit import (
+    LONG,
     MOST_ASKED,
     check_unique,
     decode,
+    edit_beside,
     edit_members,
     member_of,
     members,
@@ -248,6 +250,15 @@ def _look(parts: "list[_Part] | tuple[()]", found: set[str]) -> None:
 
 def edit(body: bytes, seen: Glance, edits: Edits) -> bytes:
     """The path has the model, and usage is always told: neither changes a byte. The limit has one field."""
+    labelled = seen.task is not None or seen.combination_id is not None
+    if edits.max_output is None and not (edits.remove_options or labelled):
+        return body
+    if len(body) > LONG:
+        return edit_beside(body, _BODY.decode(body).messages, b'"messages"', lambda rest: _edit(rest, seen, edits))
+    return _edit(body, seen, edits)
+
+
+def _edit(body: bytes, seen: Glance, edits: Edits) -> bytes:
     limit = edits.max_output
     if limit is not None and (seen.max_output is None or limit < seen.max_output):
         body = _with_limit(body, b"%d" % limit)

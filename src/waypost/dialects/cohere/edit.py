@@ -13,9 +13,11 @@ from waypost.conversation.options import CallOptions
 from waypost.dialects.cohere.request import OWN_METADATA
 from waypost.dialects.dialect import Edits, Glance
 from waypost.dialects.json_edit import (
+    LONG,
     MOST_ASKED,
     check_unique,
     decode,
+    edit_beside,
     edit_members,
     member_of,
     quote,
@@ -125,6 +127,14 @@ def _part_needs(messages: Raw) -> tuple[frozenset[str], bool]:
 
 def edit(body: bytes, seen: Glance, edits: Edits) -> bytes:
     """Usage is always told here: `want_usage` asks for nothing. The limit has one field: `max_output_field` is moot."""
+    if len(body) > LONG:
+        return edit_beside(
+            body, _body_decoder.decode(body).messages, b'"messages"', lambda rest: _edit(rest, seen, edits)
+        )
+    return _edit(body, seen, edits)
+
+
+def _edit(body: bytes, seen: Glance, edits: Edits) -> bytes:
     if edits.model != seen.model:
         body = rename_model(body, quote(seen.model), quote(edits.model))
     limit = edits.max_output

@@ -11,7 +11,15 @@ from msgspec import Raw, Struct
 from waypost.conversation.faults import ErrorKind, Refused
 from waypost.conversation.options import CallOptions
 from waypost.dialects.dialect import Edits, Glance
-from waypost.dialects.json_edit import MOST_ASKED, check_unique, edit_members, member_of, unique_members
+from waypost.dialects.json_edit import (
+    LONG,
+    MOST_ASKED,
+    check_unique,
+    edit_beside,
+    edit_members,
+    member_of,
+    unique_members,
+)
 from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 
@@ -258,6 +266,14 @@ def edit(body: bytes, seen: Glance, edits: Edits) -> bytes:
 
     What is to be counted may be a whole request, and that names its model once more.
     """
+    if edits.max_output is None and not (edits.remove_options or edits.counting):
+        return body
+    if len(body) > LONG:
+        return edit_beside(body, _BODY.decode(body).contents, b'"contents"', lambda rest: _edit(rest, seen, edits))
+    return _edit(body, seen, edits)
+
+
+def _edit(body: bytes, seen: Glance, edits: Edits) -> bytes:
     limit = edits.max_output
     if limit is not None and (seen.max_output is None or limit < seen.max_output):
         body = _limited(body, b"%d" % limit)

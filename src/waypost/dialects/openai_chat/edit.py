@@ -12,9 +12,11 @@ from msgspec.json import Decoder
 from waypost.conversation.options import CallOptions
 from waypost.dialects.dialect import Edits, Glance
 from waypost.dialects.json_edit import (
+    LONG,
     MOST_ASKED,
     check_unique,
     decode,
+    edit_beside,
     edit_members,
     may_hold,
     member_of,
@@ -132,7 +134,7 @@ def glance(body: bytes) -> Glance:
         needs, unbounded = _part_needs(messages)
     unpriced = None
     if not _RARE_NAMES.isdisjoint(names):
-        rare = decode(_rare_decoder, body)
+        rare = decode(_rare_decoder, body, is_text=True)
         needs, unbounded = _rare_needs(rare, needs, unbounded)
         if rare.service_tier is not UNSET and bytes(rare.service_tier) == b'"priority"':
             unpriced = "service_tier: priority"
@@ -157,6 +159,12 @@ def glance(body: bytes) -> Glance:
 
 def edit(body: bytes, glance: Glance, edits: Edits) -> bytes:
     """`body` itself if nothing has to change."""
+    if len(body) > LONG:
+        return edit_beside(body, _decoder.decode(body).messages, b'"messages"', lambda rest: _edit(rest, glance, edits))
+    return _edit(body, glance, edits)
+
+
+def _edit(body: bytes, glance: Glance, edits: Edits) -> bytes:
     changes: dict[str, bytes | None] = {}
     if edits.want_usage and glance.stream and not glance.asked_usage:
         changes["stream_options"] = _with_usage(body)

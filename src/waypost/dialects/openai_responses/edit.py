@@ -12,9 +12,11 @@ from msgspec.json import Decoder
 from waypost.conversation.options import CallOptions
 from waypost.dialects.dialect import Edits, Glance
 from waypost.dialects.json_edit import (
+    LONG,
     MOST_ASKED,
     check_unique,
     decode,
+    edit_beside,
     edit_members,
     may_hold,
     member_of,
@@ -106,7 +108,7 @@ def glance(body: bytes) -> Glance:
     needs, unbounded = _input_needs(seen.input)
     unpriced = None
     if not _RARE_NAMES.isdisjoint(names):
-        rare = decode(_rare_decoder, body)
+        rare = decode(_rare_decoder, body, is_text=True)
         needs, unbounded = _rare_needs(rare, needs, unbounded)
         previous = _previous(rare.previous_response_id)
         if bytes(rare.service_tier) == b'"priority"':
@@ -197,6 +199,12 @@ def edit(body: bytes, glance: Glance, edits: Edits) -> bytes:
 
     Usage is always told here: `want_usage` asks for nothing. The limit has one field: `max_output_field` is moot.
     """
+    if len(body) > LONG:
+        return edit_beside(body, _decoder.decode(body).input, b'"input"', lambda rest: _edit(rest, glance, edits))
+    return _edit(body, glance, edits)
+
+
+def _edit(body: bytes, glance: Glance, edits: Edits) -> bytes:
     changes: dict[str, bytes | None] = {}
     limit, asked = edits.max_output, glance.max_output
     if limit is not None:
