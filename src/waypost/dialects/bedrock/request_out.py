@@ -156,7 +156,15 @@ class _Writer:
         return content
 
     def _content(self, blocks: tuple[Block, ...] | list[Block]) -> Blocks:
-        return [written for block in blocks for written in self._said(block)]
+        content: Blocks = []
+        for block in blocks:
+            written = self._blocks.write(block)
+            if written is not None:
+                content.append(written)
+            mark = _mark_of(block)
+            if mark is not None:
+                content += self._mark(mark)
+        return content
 
     def _said(self, block: Block) -> Iterator[WrittenBlock]:
         """A block, and the cache point after it."""
@@ -185,9 +193,9 @@ def _names(written: WrittenBlock) -> frozenset[str]:
 def _mark_of(block: Block) -> CacheMark | None:
     """A mark within a tool's result, where no cache point can be, counts from the result on."""
     match block:
-        case ToolResult():
-            return block.cache or next((mark for inner in block.blocks if (mark := _mark_of(inner)) is not None), None)
         case Text() | Image() | Document() | ToolCall():
             return block.cache
+        case ToolResult():
+            return block.cache or next((mark for inner in block.blocks if (mark := _mark_of(inner)) is not None), None)
         case _:
             return None

@@ -132,12 +132,28 @@ def _extra(members: dict[str, Raw]) -> tuple[tuple[str, Json], ...]:
     return tuple([(name, raw) for name, raw in members.items() if name not in _NAMED or name == "promptFeedback"])
 
 
-def _choice(candidate: Candidate, place: int, response: Response) -> Choice:
+class _PlainPart(Struct, gc=False, forbid_unknown_fields=True):
+    text: str
+
+
+_PLAIN_PARTS = msgspec.json.Decoder(list[_PlainPart])
+
+
+def _blocks(candidate: Candidate, place: int, response: Response) -> list[Block]:
+    if candidate.content is None:
+        return []
+    try:  # nothing but text, as most are
+        return [Text(part.text) for part in _PLAIN_PARTS.decode(candidate.content.parts) if part.text]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
     ids = CallIds(response.response_id, place)
     reader = PartReader(ids.of_call, lambda name: call_id(response.response_id, place, name))
     where = f"candidates[{place}].content.parts"
-    blocks = reader.read(listed(candidate.content.parts, where), where) if candidate.content else []
-    blocks = _cited(blocks, candidate.citation_metadata)
+    return reader.read(listed(candidate.content.parts, where), where)
+
+
+def _choice(candidate: Candidate, place: int, response: Response) -> Choice:
+    blocks = _cited(_blocks(candidate, place, response), candidate.citation_metadata)
     blocks += metadata_blocks(candidate)
     called = ToolCall in map(type, blocks)
     stop = read_stop(candidate.finish_reason, called)

@@ -1,6 +1,8 @@
 """`input` read into turns. What is malformed is refused by its place; what is only unknown is carried as it is."""
 
-from msgspec import Raw
+from typing import Literal
+
+from msgspec import DecodeError, Raw, Struct
 from msgspec.json import Decoder
 
 from waypost.conversation.blocks import Block, Json, Role, Text
@@ -50,7 +52,39 @@ def read_input(raw: Raw, instructions: str | None) -> tuple[Turn, ...]:
     return turns.finished()
 
 
+class _PlainPart(Struct, gc=False, forbid_unknown_fields=True):
+    type: Literal["input_text", "output_text", "text"]
+    text: str
+
+
+class _PlainMessage(Struct, gc=False, forbid_unknown_fields=True):
+    """Nothing but text, as most are. What is more than that does not fit."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[_PlainPart]
+    type: str = "message"
+    id: str | None = None
+    status: str | None = None
+
+
+_plain_decoder = Decoder(_PlainMessage)
+
+
 def _read_message(raw: Raw, where: str, turns: "_Turns") -> None:
+    try:
+        plain = _plain_decoder.decode(raw)
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        _read_any_message(raw, where, turns)
+        return
+    content = plain.content
+    if isinstance(content, str):
+        blocks: list[Block] = [Text(content)] if content else []
+    else:
+        blocks = [Text(part.text) for part in content]
+    turns.say(_ROLES[plain.role], blocks, ())
+
+
+def _read_any_message(raw: Raw, where: str, turns: "_Turns") -> None:
     message = read_message(raw, where)
     role = _ROLES.get(message.role or "")
     if role is None:
