@@ -74,7 +74,8 @@ class Relay:
     def take(self, frames: list[Frame]) -> bytes:
         see = self._watcher.see
         passed = []
-        for frame in frames:
+        rest = iter(frames)
+        for frame in rest:
             seen = see(frame)
             if seen.fault is not None:
                 self.fault = seen.fault
@@ -97,6 +98,7 @@ class Relay:
                     self.fault = TRUNCATED  # an end mark after nothing is no answer
                     break
                 self.finished = True
+                passed += [each.raw for each in rest]  # what comes behind the end mark can't undo it
         return passed[0] if len(passed) == 1 else b"".join(passed)
 
     @property
@@ -146,6 +148,8 @@ class Translation:
     def take(self, frames: list[Frame]) -> bytes:
         written = []
         for frame in frames:
+            if self.finished:
+                break
             if frame.data is not None and not is_text(frame.data):
                 self.fault = NOT_TEXT
                 break

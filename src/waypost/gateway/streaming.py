@@ -17,6 +17,7 @@ from waypost.upstream.pool import DeadlinePassed
 from waypost.wire.frames import Framing
 
 NO_CONTENT = Fault(kind=FaultKind.FIRST_BYTE_TIMEOUT, message="no content came in time")
+MOST_AFTER_END_S = 1.0
 MOST_HELD = 4 * 1024 * 1024  # bytes before any content: more than this is not an answer
 
 
@@ -61,7 +62,7 @@ async def stream_answer(
                 commit(call, incoming, b"".join(held.parts), clock)
             if not data:
                 break
-        while data:
+        while data and not passage.finished:
             data = await receive(call, incoming, clock, timeouts.stall_s)
             out = take(framing, passage, data)
             if out:
@@ -69,6 +70,8 @@ async def stream_answer(
                 await call.exchange.drain()
             if passage.fault is not None:
                 raise UpstreamFault(passage.fault)
+        if data:
+            await pass_rest(call, incoming, framing, passage, clock)
     except UpstreamFault as failure:
         if not call.committed:
             raise
@@ -85,6 +88,25 @@ async def stream_answer(
         if call.committed:
             call.usage = passage.usage
             call.seen_output = passage.seen_output
+
+
+async def pass_rest(call: Call, incoming: Incoming, framing: Framing, passage: Passage, clock: Clock) -> None:
+    """What comes behind the end mark. The answer is whole, so nothing can fail any more, and nobody is kept waiting.
+
+    A provider's connection can serve another call only after it has ended its answer: most do so at once.
+    """
+    until = clock.now() + MOST_AFTER_END_S
+    try:
+        while (left := until - clock.now()) > 0:
+            data = await receive(call, incoming, clock, left)
+            out = take(framing, passage, data)
+            if passage.fault is not None or not data:
+                return
+            if out:
+                send(call, out)
+                await call.exchange.drain()
+    except (UpstreamFault, DeadlinePassed):
+        return
 
 
 async def first_piece(call: Call, incoming: Incoming, clock: Clock, left_s: float, stall_s: float) -> bytes:
