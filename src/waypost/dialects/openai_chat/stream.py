@@ -254,8 +254,7 @@ class _ChoiceReader:
             text = detail.text or detail.summary
             if text:
                 shown = True
-                if self._open is not Thinking:
-                    self._begin(Thinking("", None, NAME), events)
+                self._think(events)
                 self._grow(Thinking, text, events)
             if detail.signature:
                 self._sign(detail.signature, events)
@@ -263,11 +262,16 @@ class _ChoiceReader:
                 self._whole(RedactedThinking(detail.data, NAME), events)
         plain = delta.reasoning_content or delta.reasoning
         if not shown and isinstance(plain, str) and plain:
+            self._think(events)
             self._grow(Thinking, plain, events)
 
-    def _sign(self, signature: str, events: list[Event]) -> None:
+    def _think(self, events: list[Event]) -> None:
+        """A signature may follow any reasoning, also what begins without its details."""
         if self._open is not Thinking:
             self._begin(Thinking("", None, NAME), events)
+
+    def _sign(self, signature: str, events: list[Event]) -> None:
+        self._think(events)
         events.append(Delta(self._next - 1, self._choice, signature=signature))
 
     def _take_parts(self, content: object, events: list[Event]) -> None:
