@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import msgspec
+
 from corpus.records import Record
 from waypost.conversation.blocks import Audio, Image, Opaque, RedactedThinking, Refusal, Text, Thinking, ToolCall
 from waypost.conversation.events import Event, Failed
@@ -88,3 +90,12 @@ def tokens(usage: Usage | None) -> dict[str, int] | None:
         "cache_write": cache_write,
         "output": (usage.output or 0) + (usage.reasoning or 0),
     }
+
+
+def values(told: Any) -> Any:
+    """As plain values: JSON that is kept as it came compares by what it says."""
+    if isinstance(told, msgspec.Raw):
+        return json.loads(bytes(told))
+    if isinstance(told, msgspec.Struct):
+        return type(told).__name__, {name: values(getattr(told, name)) for name in told.__struct_fields__}
+    return [values(each) for each in told] if isinstance(told, tuple) else told

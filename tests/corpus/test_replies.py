@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from corpus.meaning import Meaning, events_of, frames_of, meaning, read_events, reply_of, tokens
+from corpus.meaning import Meaning, events_of, frames_of, meaning, read_events, reply_of, tokens, values
 from corpus.protocols import PROTOCOLS, Protocol, name_of
 from corpus.records import DIALECTS, INVOKE, Record, answers, check_each
 from corpus.test_streams import check_order
-from waypost.conversation.blocks import Refusal, Text
+from waypost.conversation.blocks import Refusal, Text, Thinking
 from waypost.conversation.events import Event, Failed, Finished, Reported
 from waypost.conversation.faults import CallerError, ErrorKind
 from waypost.conversation.fold import fold
 from waypost.conversation.reply import Choice, Reply, Stop, StopKind, Usage
 from waypost.dialects.dialect import Dialect
+from waypost.dialects.openai_responses.words import unpack
 
 SPOKEN = {dialect.name: dialect for dialect in DIALECTS.values()}
 READ = (*DIALECTS, INVOKE)
@@ -40,14 +41,32 @@ def test_a_glance_tells_the_same(protocol: str) -> None:
     check_each(answers(protocol, stream=False), check)
 
 
-def own_words(reply: Reply) -> tuple[Any, ...]:
-    """All that an answer says in its own protocol, where JSON that is kept as it came may be printed otherwise."""
-    chances = [None if choice.logprobs is None else json.loads(bytes(choice.logprobs)) for choice in reply.choices]
-    return ([meaning(choice) for choice in reply.choices], [choice.stop for choice in reply.choices], chances)
+# Answers of which a part is not written as it came, and why that is right.
+REWRITTEN = {
+    "002f392f656205fb1131": "a reasoning item without words is left out",
+    "abed86e3dfb8467eddd1": "Google's citations are spelt as it documents them, not as that server did",
+}
 
 
-def check_again(reply: Reply, again: Reply) -> None:
-    assert own_words(again) == own_words(reply)
+def own_words(choice: Choice) -> tuple[Any, ...]:
+    """All that is said in the answer's own protocol; where in it a provider's own notes stand is no matter."""
+    blocks = [values(block if not isinstance(block, Thinking) else bare(block)) for block in choice.blocks]
+    return sorted(map(repr, blocks)), choice.stop, values(choice.logprobs)
+
+
+def bare(thought: Thinking) -> Thinking:
+    """Without whose signature it is where there is none, and the id that a stream of Responses gives its item."""
+    signature = thought.signature
+    if signature is not None and thought.origin == "openai_responses":
+        signature = unpack(signature).encrypted
+    return Thinking(thought.text, signature, thought.origin) if signature else Thinking(thought.text)
+
+
+def check_again(record: Record, again: Reply) -> None:
+    reply = reply_of(record)
+    assert [meaning(choice) for choice in again.choices] == [meaning(choice) for choice in reply.choices]
+    if record.id not in REWRITTEN:
+        assert [own_words(choice) for choice in again.choices] == [own_words(choice) for choice in reply.choices]
     assert again.model == (reply.model or "m" if PROTOCOLS[reply.dialect].tells_model else None)
     counts = tokens(reply.usage)
     if counts is not None and any(counts.values()):
@@ -64,7 +83,7 @@ def test_written_and_read_again(protocol: str) -> None:
     def check(record: Record) -> None:
         dialect, reply = record.dialect, reply_of(record)
         again = dialect.read_reply(dialect.write_reply(reply, "m"))
-        check_again(reply, again)
+        check_again(record, again)
         assert again.id == reply.id or reply.id is None
         assert dialect.read_reply(dialect.write_reply(again, "m")) == again
 
@@ -86,7 +105,7 @@ def test_a_stream_written_and_read_again(protocol: str) -> None:
         check_brackets(PROTOCOLS[spoken.name], spoken, written)
         again = fold(events, spoken.name)
         check_id(again.id or PREFIXES.get(spoken.name, ""), spoken.name)
-        check_again(reply_of(record), again)
+        check_again(record, again)
 
     check_each(whole_streams(protocol), check)
 

@@ -3,15 +3,14 @@
 What becomes of it in place and in the other protocols: `test_crossing`.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import msgspec
 import pytest
 
+from corpus.meaning import values
 from corpus.records import DIALECTS, INVOKE, Record, check_each, records_of
 from waypost.conversation.blocks import Audio, Block, Document, Image, ToolResult
 from waypost.conversation.faults import Refused
@@ -113,15 +112,6 @@ def check_glance(record: Record) -> None:
 @per_protocol
 def test_a_glance_sees_what_is_read(protocol: str) -> None:
     check_each(requests(protocol), check_glance)
-
-
-def values(told: Any) -> Any:
-    """As plain values: JSON that is kept as it came compares by what it says."""
-    if isinstance(told, msgspec.Raw):
-        return json.loads(bytes(told))
-    if isinstance(told, msgspec.Struct):
-        return type(told).__name__, {name: values(getattr(told, name)) for name in told.__struct_fields__}
-    return [values(each) for each in told] if isinstance(told, tuple) else told
 
 
 def members(request: Request) -> dict[str, Any]:
