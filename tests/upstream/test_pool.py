@@ -413,3 +413,19 @@ async def test_the_answer_to_head_has_no_body() -> None:
 async def test_a_call_never_shows_its_secrets() -> None:
     async with providing(obliging) as provider:
         assert "secret" not in repr(provider.call())
+
+
+async def test_credentials_are_waited_for_no_longer_than_an_answer() -> None:
+    """Who issues them may hang: that is a failure of this provider, and must not use up the time of the next one."""
+
+    async def never() -> bytes:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    async with providing(obliging) as provider, pooling() as pool:
+        with pytest.raises(UpstreamFault) as caught:
+            await pool.send(provider.call(late=never, first_byte_s=0.01))
+        assert caught.value.fault.kind is FaultKind.FIRST_BYTE_TIMEOUT
+        with pytest.raises(DeadlinePassed):
+            await pool.send(provider.call(late=never, deadline=asyncio.get_running_loop().time() + 0.01))
+        assert not provider.links

@@ -202,6 +202,10 @@ def test_each_cloud_has_its_own_authority(base_url: str, authority: str, scope: 
         (503, "planted", FaultKind.SERVER_ERROR, "503"),
         (200, {"access_token": 3}, FaultKind.MALFORMED, "no token"),
         (200, ["planted"], FaultKind.MALFORMED, "no token"),
+        (200, {"access_token": "t\r\nx-planted: 1", "expires_in": 60}, FaultKind.MALFORMED, "no header can carry"),
+        (200, {"access_token": "t planted", "expires_in": 60}, FaultKind.MALFORMED, "no header can carry"),
+        (200, {"access_token": "t\u2028planted", "expires_in": 60}, FaultKind.MALFORMED, "no header can carry"),
+        (200, {"access_token": "", "expires_in": 60}, FaultKind.MALFORMED, "no header can carry"),
     ],
 )
 async def test_a_refusal_tells_its_code_and_not_its_text(

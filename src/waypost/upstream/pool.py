@@ -27,8 +27,8 @@ class Outgoing(Struct):
     `deadline` is loop time.
 
     `late` are header lines that have to be waited for, such as a token's; it raises UpstreamFault.
-    `connect_s` bounds finding or opening a connection, `first_byte_s` the wait for the head of the answer, `stall_s`
-    each silence within its body.
+    `connect_s` bounds finding or opening a connection, `first_byte_s` the wait for `late` and that for the head of the
+    answer, `stall_s` each silence within its body.
     """
 
     peer: Peer
@@ -181,7 +181,7 @@ class Pool:
         if not self._attentive:
             self._attend()
         body = call.body
-        extra = call.extra if call.late is None else call.extra + await self._wait_for_lines(call.late, call.deadline)
+        extra = call.extra if call.late is None else call.extra + await self._wait_for_lines(call.late, call)
         head = b"%b%bcontent-length: %d\r\n\r\n" % (call.prefix, extra, len(body))
         head_only = call.prefix[:5] == b"HEAD "
         connection = lane.idle.pop() if lane.idle else await self._open(lane, call)
@@ -224,12 +224,16 @@ class Pool:
             for connection in lane.idle:
                 connection.cut()
 
-    async def _wait_for_lines(self, late: Callable[[], Awaitable[bytes]], deadline: float) -> bytes:
+    async def _wait_for_lines(self, late: Callable[[], Awaitable[bytes]], call: Outgoing) -> bytes:
+        """No longer than for an answer: another candidate may need no credentials that have to be fetched."""
+        until = min(self.loop.time() + call.first_byte_s, call.deadline)
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(until):
                 return await late()
         except TimeoutError:
-            raise DeadlinePassed("the deadline of the call passed while credentials were waited for") from None
+            if until == call.deadline:
+                raise DeadlinePassed("the deadline of the call passed while credentials were waited for") from None
+            raise fault(FaultKind.FIRST_BYTE_TIMEOUT, "no credentials in time") from None
 
     async def _open(self, lane: Lane, call: Outgoing, *, fresh: bool = False) -> UpstreamConnection:
         """A connection that is free or new (`fresh`: new in any case), within `connect_s` and the deadline."""

@@ -21,6 +21,7 @@ from waypost.wire.http1 import request_prefix
 
 MOST_ANSWER_BYTES = 256 * 1024
 TOTAL_S = 30.0
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 _CODE = re.compile(r"[a-z_]{1,64}")
 
 
@@ -127,6 +128,8 @@ def _read(status: int, answer: bytes, host: str) -> Lease[Token]:
         granted = msgspec.json.decode(answer, type=_Granted)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise _failed(FaultKind.MALFORMED, f"{host} answered something that is no token") from None
+    if not _TOKEN.fullmatch(granted.access_token):
+        raise _failed(FaultKind.MALFORMED, f"{host} issued a token that no header can carry")
     return Lease(Token(granted.access_token), granted.expires_in)
 
 
