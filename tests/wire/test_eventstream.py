@@ -156,6 +156,20 @@ def test_an_error_without_a_type_tells_its_code_and_message() -> None:
     assert json.loads(frame.data or b"") == {"__type": "InternalFailure", "message": "oh"}
 
 
+@pytest.mark.parametrize(
+    ("named", "shown"),
+    [
+        ({":exception-type": "validationException"}, "validationException"),
+        ({":exception-type": "SlowDown"}, ERROR),
+        ({":exception-type": "SlowDown", ":event-type": "metadata"}, ERROR),
+        ({}, ERROR),
+    ],
+)
+def test_no_exception_passes_for_an_event(named: dict[str, str], shown: str) -> None:
+    raw = message((*named.items(), (":message-type", "exception")), b'{"message":"oh"}')
+    assert fed(raw, []) == [Frame(raw, b'{"message":"oh"}', shown)]
+
+
 def test_a_message_without_headers_or_payload() -> None:
     raw = message((), b"")
     assert len(raw) == 16

@@ -37,9 +37,10 @@ _INTEGERS = {  # 8 is a timestamp: milliseconds since 1970
 class EventStreamFraming:
     """Satisfies `Framing`. The frames do not depend on how the bytes are cut.
 
-    `Frame.event` is the message's `:event-type`, of an exception its `:exception-type`, of an error without a type
-    `ERROR`; then `data` is JSON of its code and message. Raises ValueError for damage and for a message of more than
-    `limit` bytes, after the frames before it were given. What is left at the end can't be a message, and is dropped.
+    `Frame.event` is the message's `:event-type`, of an exception its `:exception-type`, which ends in "Exception", else
+    `ERROR`, as it is of an error without a type; then `data` is JSON of its code and message. Raises ValueError for
+    damage and for a message of more than `limit` bytes, after the frames before it were given. What is left at the end
+    can't be a message, and is dropped.
     """
 
     __slots__ = ("_broken", "_buffer", "_known", "_limit")
@@ -111,6 +112,9 @@ class EventStreamFraming:
             told = {"__type": _text(headers, ":error-code"), "message": _text(headers, ":error-message")}
             return Frame(raw, msgspec.json.encode(told), ERROR)
         event = _text(headers, ":event-type") or _text(headers, ":exception-type")
+        if headers.get(":message-type") == "exception":  # one of any name ends the stream: none may pass for an event
+            told_type = _text(headers, ":exception-type")
+            event = told_type if told_type is not None and told_type.endswith("Exception") else ERROR
         if len(self._known) < _MOST_KNOWN:
             self._known[named] = event
         return Frame(raw, payload, event)
