@@ -63,6 +63,9 @@ def test_a_name_is_a_route_a_target_or_what_one_provider_lists(model: str, route
         ("auto", ""),
         ("x" * 100_000, ""),
         ("acme/", ""),
+        ("acme/..", "no part of one"),
+        ("acme/.", "no part of one"),
+        ("acme/a/../b", "no part of one"),
     ],
 )
 def test_an_unknown_name_is_refused_with_what_comes_near(model: str, hint: str) -> None:

@@ -18,6 +18,7 @@ ANY = frozenset({"", "auto"})  # model names that leave the choice to the tasks 
 DEFAULT_TASK = "default"
 _MOST_DIRECT = 1024
 _LONGEST_NAME = 256
+_WALKS = frozenset((".", ".."))
 _MOST_NAMES = 200  # comparing is slow, and a caller may err often
 _SHARED_START = 3
 _DATED = re.compile(r"-(20\d{6}|20\d{2}-\d{2}-\d{2}|latest)$")
@@ -97,6 +98,8 @@ class Tables:
         name, slash, rest = model.partition("/")
         provider = self._providers.get(name)
         if slash and rest and provider is not None:
+            if not _WALKS.isdisjoint(rest.split("/")):
+                raise _unknown(model, " A name may stand in a request's path: . and .. are no part of one.")
             if provider.models is not None and rest not in provider.models:
                 raise _unknown(model, self._near(model, (f"{name}/{listed}" for listed in provider.models)))
             return TargetRef(name, rest)
