@@ -62,6 +62,7 @@ def verify(
     """
     moment = headers.get("x-amz-date", "")
     _check_time(moment, signed.scope, now_s)
+    _check_path(path)
     for name in _MUST_BE_SIGNED:
         if name not in signed.headers:
             raise _refused(f"The signature does not cover the header {name!r}.")
@@ -85,6 +86,12 @@ def _check_time(moment: str, scope: Scope, now_s: float) -> None:
         raise _refused("The signature's time is more than five minutes off. Is the clock right?")
     if scope.day != moment[:8]:
         raise _refused("The signature's scope is of another day than x-amz-date.")
+
+
+def _check_path(path: str) -> None:
+    """What is signed is a path without these segments; here a name is read with them, and would be another one."""
+    if any(segment in ("", ".", "..") for segment in path.split("/")[1:-1]):
+        raise _refused("A path with empty segments, or with . or .. for one, can't be signed; percent-encode slashes.")
 
 
 def _same(one: str, other: str) -> bool:
