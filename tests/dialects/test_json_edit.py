@@ -189,7 +189,7 @@ class Named(msgspec.Struct):
         (b'{"model":"a","x":NaN}', "not valid JSON"),
         (b'{"model":"a","x":"\xff"}', "not valid UTF-8"),
         (b'{"model":"\xed\xa0\x80"}', "not valid UTF-8"),
-        (b'{"model":"\\ud800"}', "not valid JSON"),
+        (b'{"model":"\\ud800"}', "`model`: holds half of a surrogate"),
         (b'{"model":"a","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
         (b'{"model":"a"', "not valid JSON"),
     ],

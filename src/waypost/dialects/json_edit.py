@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from waypost.conversation.faults import ErrorKind, Refused
+from waypost.dialects.places import HALF_SURROGATE, OUTERMOST, deepest, half_surrogate, place_of
 
 T = TypeVar("T")
 
@@ -60,11 +61,18 @@ def decode(decoder: "msgspec.json.Decoder[T]", body: bytes, *, is_text: bool = F
     except msgspec.ValidationError as error:
         refuse(_named(str(error)))
     except msgspec.DecodeError as error:
-        refuse(f"the body is not valid JSON: {error}")
+        half = half_surrogate(body)
+        if half is None:
+            refuse(f"the body is not valid JSON: {error}")
+        refuse(f"{_quoted(place_of(body, half))}: {HALF_SURROGATE}")
     except UnicodeDecodeError as error:
-        refuse(f"the body is not valid UTF-8 (byte {error.start})")
+        refuse(f"{_quoted(place_of(body, error.start))}: not valid UTF-8 (byte {error.start})")
     except RecursionError:
-        refuse("the body is nested too deeply")
+        refuse(f"{_quoted(place_of(body, deepest(body)))}: nested too deeply")
+
+
+def _quoted(place: str) -> str:
+    return place if place == OUTERMOST else f"`{place}`"
 
 
 def _named(message: str) -> str:

@@ -5,6 +5,8 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw
 
+from waypost.dialects.places import HALF_SURROGATE, OUTERMOST, deepest, half_surrogate, place_of
+
 T = TypeVar("T")
 
 ABSENT = Raw()  # msgspec knows no optional Raw: the default of a member that may be missing
@@ -20,14 +22,30 @@ def decode(decoder: "msgspec.json.Decoder[T]", raw: bytes | Raw, where: str) -> 
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$")
-        place = (where + path.rstrip("`")).lstrip(".") or "the body"
+        place = (where + path.rstrip("`")).lstrip(".") or OUTERMOST
         raise ShapeError(f"{place}: {what}") from error
     except msgspec.DecodeError as error:
-        raise ShapeError(f"{where or 'the body'}: not valid JSON: {error}") from error
+        raise ShapeError(_malformed(bytes(raw), where, str(error))) from error
     except UnicodeDecodeError as error:
-        raise ShapeError(f"{where or 'the body'}: not valid UTF-8") from error
+        raise ShapeError(f"{where or OUTERMOST}: not valid UTF-8") from error
     except RecursionError as error:
-        raise ShapeError(f"{where or 'the body'}: nested too deeply") from error
+        raise ShapeError(f"{_within(where, bytes(raw), deepest(bytes(raw)))}: nested too deeply") from error
+
+
+def _malformed(raw: bytes, where: str, problem: str) -> str:
+    half = half_surrogate(raw)
+    if half is None:
+        return f"{where or OUTERMOST}: not valid JSON: {problem}"
+    return f"{_within(where, raw, half)}: {HALF_SURROGATE}"
+
+
+def _within(where: str, raw: bytes, byte: int) -> str:
+    place = place_of(raw, byte)
+    if not where:
+        return place
+    if place == OUTERMOST:
+        return where
+    return where + place if place.startswith("[") else f"{where}.{place}"
 
 
 def check_text(body: bytes) -> None:
@@ -37,7 +55,8 @@ def check_text(body: bytes) -> None:
     try:
         body.decode()
     except UnicodeDecodeError as error:
-        raise ShapeError(f"not valid UTF-8 (byte {error.start})") from error
+        place = place_of(body, error.start)
+        raise ShapeError(f"{place}: not valid UTF-8 (byte {error.start})") from error
 
 
 def told(raw: Raw) -> bool:

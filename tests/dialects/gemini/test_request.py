@@ -272,8 +272,8 @@ def test_what_has_no_neutral_name_is_left_under_the_caller_s() -> None:
         (b'{"contents":[{}],"generationConfig":{"maxOutputTokens":0}}', "maxOutputTokens: must be at least 1"),
         (b'{"contents":[{}],"generationConfig":{},"generation_config":{}}', "generationConfig: is given twice"),
         (b'{"contents":[{"parts":[{"text":"\xff"}]}]}', "not valid UTF-8"),
-        (b'{"contents":[{"parts":[{"text":"\\ud800"}]}]}', "not valid JSON"),
-        (b'{"contents":[{"parts":' + b"[" * 100_000, "the body"),
+        (b'{"contents":[{"parts":[{"text":"\\ud800"}]}]}', "contents[0].parts[0].text: holds half of a surrogate"),
+        (b'{"contents":[{"parts":' + b"[" * 100_000, "nested too deeply"),
     ],
 )
 def test_what_is_wrong_is_named(raw: bytes, words: str) -> None:

@@ -22,6 +22,7 @@ from waypost.conversation.request import (
 )
 from waypost.dialects.anthropic.blocks import WireCache, read_blocks, read_cache, read_content
 from waypost.dialects.anthropic.words import NAME
+from waypost.dialects.duplicates import check_no_duplicates
 from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 T = TypeVar("T")
@@ -91,13 +92,18 @@ _MODES = {
 # These two are Waypost's own (the contract lists them); the rest of `metadata` is Anthropic's.
 OWN_METADATA = ("task", "combination_id")
 
+# Members whose values are carried as received, whatever they hold.
+_VERBATIM = frozenset((b'"input"', b'"input_schema"', b'"schema"'))
+
 
 def read_request(body: bytes) -> Request:
     """Raises Refused(BAD_REQUEST) that names the field."""
     try:
         if not body.isascii():
             check_text(body)
-        return _read(decode(_BODY, body, ""), body)
+        seen = decode(_BODY, body, "")
+        check_no_duplicates(body, _VERBATIM)
+        return _read(seen, body)
     except ShapeError as error:
         # That null is as good as absence helps nobody who meant to say something.
         raise Refused(ErrorKind.BAD_REQUEST, str(error).replace(" | null`", "`")) from error

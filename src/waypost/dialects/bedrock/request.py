@@ -24,6 +24,7 @@ from waypost.conversation.request import (
 )
 from waypost.dialects.bedrock.blocks import WireCache, read_blocks
 from waypost.dialects.bedrock.words import NAME
+from waypost.dialects.duplicates import check_no_duplicates
 from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 T = TypeVar("T")
@@ -131,13 +132,18 @@ _FIELDS = "additionalModelRequestFields"
 # These two are Waypost's own (the contract lists them); the rest of `requestMetadata` is the caller's.
 OWN_METADATA = ("task", "combination_id")
 
+# Members whose values are carried as received, whatever they hold.
+_VERBATIM = frozenset((b'"input"', b'"inputSchema"'))
+
 
 def read_request(body: bytes) -> Request:
     """Raises Refused(BAD_REQUEST) that names the field."""
     try:
         if not body.isascii():
             check_text(body)
-        return _read(decode(_BODY, body, ""), body)
+        seen = decode(_BODY, body, "")
+        check_no_duplicates(body, _VERBATIM)
+        return _read(seen, body)
     except ShapeError as error:
         # That null is as good as absence helps nobody who meant to say something.
         raise Refused(ErrorKind.BAD_REQUEST, str(error).replace(" | null`", "`")) from error

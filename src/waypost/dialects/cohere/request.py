@@ -21,6 +21,7 @@ from waypost.conversation.request import (
 from waypost.dialects.cohere.content import read_document
 from waypost.dialects.cohere.messages import read_messages, with_documents
 from waypost.dialects.cohere.words import NAME
+from waypost.dialects.duplicates import check_no_duplicates
 from waypost.dialects.json_edit import refuse
 from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
@@ -83,6 +84,9 @@ _function_decoder = Decoder(_Function)
 _MODES = {"REQUIRED": ToolChoiceMode.ANY, "NONE": ToolChoiceMode.NONE, "AUTO": ToolChoiceMode.AUTO}
 _NAMED = frozenset(_Body.__struct_fields__)
 
+# Members whose values are carried as received, whatever they hold.
+_VERBATIM = frozenset((b'"arguments"', b'"parameters"', b'"json_schema"'))
+
 
 def read_request(body: bytes) -> Request:
     """Refused(BAD_REQUEST) names the member that is malformed."""
@@ -97,6 +101,7 @@ def _read(body: bytes) -> Request:
     if not body.isascii():
         check_text(body)
     seen = decode(_body_decoder, body, "")
+    check_no_duplicates(body, _VERBATIM)
     if not seen.model:
         raise ShapeError("model: is missing")
     if seen.messages is None:

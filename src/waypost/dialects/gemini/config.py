@@ -76,7 +76,7 @@ class _Plain(Struct, gc=False, forbid_unknown_fields=True, rename="camel"):
     max_output_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
-    top_k: float | None = None
+    top_k: int | float | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     seed: int | None = None
@@ -112,8 +112,13 @@ def _checked(limit: int | None) -> int | None:
     return limit
 
 
-def _whole(top_k: float | None) -> int | None:
-    return None if top_k is None else int(min(top_k, 2.0**53))
+def _whole(top_k: int | float | None) -> int | None:
+    """Google's clients send it as a number with a point."""
+    if top_k is None or isinstance(top_k, int):
+        return top_k
+    if not top_k.is_integer():
+        raise ShapeError("generationConfig.topK: must be a whole number")
+    return int(top_k)
 
 
 def _read_any(raw: Raw) -> Config:
@@ -130,7 +135,7 @@ def _read_any(raw: Raw) -> Config:
         limit,
         take(members, "temperature", _NUMBER, where),
         take(members, "topP", _NUMBER, where),
-        _whole(take(members, "topK", _NUMBER, where)),
+        take(members, "topK", _COUNT, where),
         take(members, "frequencyPenalty", _NUMBER, where),
         take(members, "presencePenalty", _NUMBER, where),
         take(members, "seed", _COUNT, where),

@@ -160,6 +160,8 @@ class PartReader:
             return _read_file(decode(_FILE, file, f"{where}.fileData"), raw, where)
         members = members_of(raw, where, _KNOWN)
         kind = next((name for name in members if name not in _ASIDE), None)
+        if kind is None and "videoMetadata" in members:
+            kind = "videoMetadata"  # some clients say which part of a film in a part of its own
         return None if kind is None else Opaque(NAME, kind, raw)
 
     def _read_call(self, raw: Raw, part: Raw, where: str) -> Block:

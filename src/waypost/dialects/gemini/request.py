@@ -10,6 +10,7 @@ from msgspec import Raw, Struct
 from waypost.conversation.blocks import Block, Json, Role, Text, ToolCall
 from waypost.conversation.faults import ErrorKind, Refused
 from waypost.conversation.request import Request, ToolChoice, Turn
+from waypost.dialects.duplicates import check_no_duplicates
 from waypost.dialects.gemini.config import Config, read_config
 from waypost.dialects.gemini.parts import PartReader
 from waypost.dialects.gemini.tools import read_tool_config, read_tools
@@ -48,13 +49,18 @@ _ROLES = {
     "tool": Role.USER,
 }
 
+# Members whose values are carried as received, whatever they hold.
+_VERBATIM = frozenset((b'"args"', b'"parametersJsonSchema"', b'"responseJsonSchema"'))
+
 
 def read_request(body: bytes) -> Request:
     """Raises Refused(BAD_REQUEST) that names the field."""
     try:
         if not body.isascii():
             check_text(body)
-        return _read(members_of(body, "", KNOWN))
+        members = members_of(body, "", KNOWN)
+        check_no_duplicates(body, _VERBATIM)
+        return _read(members)
     except ShapeError as error:
         # That null is as good as absence helps nobody who meant to say something.
         raise Refused(ErrorKind.BAD_REQUEST, str(error).replace(" | null`", "`")) from error

@@ -20,6 +20,7 @@ from waypost.conversation.request import (
     ToolChoice,
     ToolChoiceMode,
 )
+from waypost.dialects.duplicates import check_no_duplicates
 from waypost.dialects.json_edit import decode, refuse
 from waypost.dialects.openai_chat.messages import decoded, read_messages
 from waypost.dialects.openai_chat.words import NAME, NULL, NULL_TEXT
@@ -114,6 +115,8 @@ _MODES = {
     "any": ToolChoiceMode.ANY,
 }
 _NAMED = frozenset((*_Body.__struct_fields__, "waypost"))
+# Members whose values are carried as received, whatever they hold.
+_VERBATIM = frozenset((b'"arguments"', b'"parameters"', b'"schema"'))
 _OUR_LABELS = frozenset(("task", "combination_id"))
 
 
@@ -140,6 +143,7 @@ class _Rest:
 def read_request(body: bytes) -> Request:
     """Refused(BAD_REQUEST) names the member that is malformed."""
     seen = decode(_body_decoder, body)
+    check_no_duplicates(body, _VERBATIM)
     if not seen.model:
         refuse("`model` is missing")
     if seen.messages is NULL or bytes(seen.messages) == NULL_TEXT:

@@ -22,6 +22,7 @@ from waypost.conversation.request import (
     ToolChoice,
     ToolChoiceMode,
 )
+from waypost.dialects.duplicates import check_no_duplicates
 from waypost.dialects.openai_responses.input import read_input
 from waypost.dialects.openai_responses.words import NAME
 from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
@@ -84,12 +85,17 @@ _REMEDIES = {
     "prompt": "send the prompt's text in `instructions` and `input`",
 }
 
+# Members whose values are carried as received, whatever they hold.
+_VERBATIM = frozenset((b'"parameters"', b'"schema"'))
+
 
 def read_request(body: bytes) -> Request:
     """Refused(BAD_REQUEST) names the member that is malformed, or that only the provider itself could serve."""
     try:
         check_text(body)
-        return _read(decode(_body_decoder, body, ""), decode(_members_decoder, body, ""))
+        seen = decode(_body_decoder, body, "")
+        check_no_duplicates(body, _VERBATIM)
+        return _read(seen, decode(_members_decoder, body, ""))
     except ShapeError as error:
         # That null is as good as absence helps nobody who meant to say something.
         raise Refused(ErrorKind.BAD_REQUEST, str(error).replace(" | null`", "`")) from error
@@ -135,6 +141,8 @@ def _read(seen: _Body, members: Members) -> Request:
 
 
 def _check_state(seen: _Body) -> None:
+    if not (seen.previous_response_id or seen.conversation or seen.prompt or seen.background):
+        return
     for name, remedy in _REMEDIES.items():
         if told(getattr(seen, name)):
             raise ShapeError(
