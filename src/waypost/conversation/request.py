@@ -14,6 +14,20 @@ class Turn(Struct, frozen=True):
     extra: tuple[tuple[str, Json], ...] = ()  # members the neutral form has no name for; same dialect only
 
 
+class ToolForm(Struct, frozen=True):
+    """How its own dialect has a tool that is no plain function there. All others see the function alone.
+
+    `name` is its name within `namespace`; `space` is that namespace as received, without its tools; `custom` a tool
+    that takes text instead of JSON, as received.
+    """
+
+    dialect: str
+    name: str
+    namespace: str | None = None
+    space: Json | None = None
+    custom: Json | None = None
+
+
 class Tool(Struct, frozen=True):
     """A function the model may call. `parameters` is a JSON schema."""
 
@@ -23,6 +37,7 @@ class Tool(Struct, frozen=True):
     strict: bool | None = None
     cache: CacheMark | None = None
     extra: tuple[tuple[str, Json], ...] = ()
+    form: ToolForm | None = None
 
 
 class HostedTool(Struct, frozen=True):

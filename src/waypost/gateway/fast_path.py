@@ -236,7 +236,10 @@ def begin(
 def written(way: Prepared, body: bytes, glance: Glance) -> tuple[bytes, tuple[str, ...]]:
     """The body as the provider is to get it, and what could not be carried. Raises Refused."""
     if not way.relayed:
-        request = way.lane.dialect.write_request(way.dialect.read_request(body), way.shape)
+        asked, shown = way.dialect.read_request(body), way.dialect.for_request
+        if shown is not None and shown(way.dialect, asked) is not way.dialect:
+            raise ValueError("its answer depends on what it says")
+        request = way.lane.dialect.write_request(asked, way.shape)
         return request.body, request.dropped if way.tells_drops else ()
     most = glance.max_output if way.moves_limit else None
     return way.dialect.edit(body, glance, replace(way.edits, max_output=most)), ()

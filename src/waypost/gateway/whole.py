@@ -105,6 +105,8 @@ def knows_old_limit_only(lane: Lane) -> bool:
 def translated_body(call: Call, course: Course, lane: Lane) -> bytes:
     if call.request is None:
         call.request = read_request(call)
+        if call.dialect.for_request is not None:
+            call.dialect = call.dialect.for_request(call.dialect, call.request)
     written = lane.dialect.write_request(call.request, shape_of(lane, course.clamp.max_output))
     policy = course.plan.settings.dropped_parameters
     if written.dropped and policy is DroppedParameters.REJECT:

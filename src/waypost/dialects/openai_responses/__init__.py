@@ -4,6 +4,7 @@ from waypost.dialects.dialect import Dialect, Door
 from waypost.dialects.json_edit import rename_model
 from waypost.dialects.openai_responses.edit import edit, glance
 from waypost.dialects.openai_responses.faults import read_fault, write_fault
+from waypost.dialects.openai_responses.form_writer import for_request
 from waypost.dialects.openai_responses.memory import MEMORY
 from waypost.dialects.openai_responses.reply import glance_reply, read_reply, write_reply
 from waypost.dialects.openai_responses.request import read_request
@@ -19,6 +20,7 @@ DIALECT = Dialect(
     doors=(Door("/v1/responses"),),
     path="/responses",
     stream_type="text/event-stream",
+    for_request=for_request,
     framing=SseFraming,
     glance=glance,
     edit=edit,

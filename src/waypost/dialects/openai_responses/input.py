@@ -7,7 +7,7 @@ from msgspec.json import Decoder
 
 from waypost.conversation.blocks import Block, Json, Role, Text
 from waypost.conversation.request import Turn
-from waypost.dialects.openai_responses.items import kind_of, read_content, read_item, read_message
+from waypost.dialects.openai_responses.items import NO_SPACES, Spaces, kind_of, read_content, read_item, read_message
 from waypost.dialects.wire_json import ShapeError, decode, told
 
 _input_decoder = Decoder(str | list[Raw])
@@ -23,8 +23,11 @@ _ROLES = {
 _NAMED = frozenset(("type", "role", "content", "id", "status"))
 
 
-def read_input(raw: Raw, instructions: str | None) -> tuple[Turn, ...]:
-    """What one speaker says in a row is one turn, a message of its own aside. Raises ShapeError."""
+def read_input(raw: Raw, instructions: str | None, spaces: Spaces = NO_SPACES) -> tuple[Turn, ...]:
+    """What one speaker says in a row is one turn, a message of its own aside. `spaces`: as in `read_item`.
+
+    Raises ShapeError.
+    """
     turns = _Turns()
     if instructions:
         turns.say(Role.SYSTEM, [Text(instructions)], ())
@@ -43,12 +46,12 @@ def read_input(raw: Raw, instructions: str | None) -> tuple[Turn, ...]:
                     f"{where}: an `item_reference` names an item that only the provider which made it holds; "
                     "send the item itself"
                 )
-            case "function_call_output":
-                turns.add(Role.USER, read_item(kind, item, where, asked=True))
-            case "function_call" | "reasoning":
-                turns.add(Role.ASSISTANT, read_item(kind, item, where, asked=True))
+            case "function_call_output" | "custom_tool_call_output":
+                turns.add(Role.USER, read_item(kind, item, where, asked=True, spaces=spaces))
+            case "function_call" | "custom_tool_call" | "reasoning":
+                turns.add(Role.ASSISTANT, read_item(kind, item, where, asked=True, spaces=spaces))
             case _:
-                turns.add(None, read_item(kind, item, where, asked=True))
+                turns.add(None, read_item(kind, item, where, asked=True, spaces=spaces))
     return turns.finished()
 
 

@@ -21,6 +21,7 @@ from waypost.conversation.blocks import (
 )
 from waypost.conversation.request import Turn
 from waypost.dialects.file_names import document_name
+from waypost.dialects.openai_responses.forms import NO_FORMS, Forms, named, text_of
 from waypost.dialects.openai_responses.items import PART
 from waypost.dialects.openai_responses.words import NAME, Signed, is_annotation, item_id, unpack
 
@@ -32,10 +33,14 @@ _LONGEST_ID = 64  # characters of a call's id; longer ones are refused
 class InputOut:
     """`home`: the turns were read from this dialect. `lose` is told what can't be carried. For one request."""
 
-    __slots__ = ("_home", "_items", "_lose", "_marks", "_thoughts")
+    __slots__ = ("_custom", "_forms", "_home", "_items", "_lose", "_marks", "_thoughts")
 
-    def __init__(self, home: bool, quirks: frozenset[str], lose: Callable[[str], None]) -> None:
+    def __init__(
+        self, home: bool, quirks: frozenset[str], lose: Callable[[str], None], forms: Forms = NO_FORMS
+    ) -> None:
         self._home = home
+        self._forms = forms
+        self._custom: set[str] = set()  # ids of calls to custom tools
         self._marks = home or "cache_breakpoint" in quirks
         self._lose = lose
         self._items: list[object] = []
@@ -78,7 +83,7 @@ class InputOut:
         for block in result.blocks:
             self._part(block, parts)
         return {
-            "type": "function_call_output",
+            "type": "custom_tool_call_output" if result.call_id in self._custom else "function_call_output",
             "call_id": self._call_id(result.call_id),
             "output": _simplest(parts),
         }
@@ -183,14 +188,7 @@ class InputOut:
                 case Refusal(text=text):
                     self._output({"type": "refusal", "refusal": text}, turn)
                 case ToolCall():
-                    self._items.append(
-                        {
-                            "type": "function_call",
-                            "call_id": self._call_id(block.id),
-                            "name": block.name,
-                            "arguments": block.arguments or "{}",
-                        }
-                    )
+                    self._items.append(self._call(block))
                 case RedactedThinking():
                     if block.origin == NAME:
                         self._reason(unpack(block.data), [])
@@ -203,6 +201,16 @@ class InputOut:
                 case Image() | Document() | Audio() | ToolResult():
                     self._lose(_LOST[type(block)])
         self._forget()
+
+    def _call(self, call: ToolCall) -> Members:
+        form = self._forms.get(call.name)
+        written: Members = {"type": "function_call", "call_id": self._call_id(call.id), "name": call.name}
+        if form is not None and form.custom is not None:
+            self._custom.add(call.id)
+            written.update(type="custom_tool_call", input=text_of(call.arguments))
+        else:
+            written["arguments"] = call.arguments or "{}"
+        return named(written, form)
 
     def _message(self, text: Text, turn: Turn) -> None:
         """As the easy form of a message, for which no id has to be made up, wherever that holds it all."""

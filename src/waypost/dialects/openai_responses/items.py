@@ -1,9 +1,10 @@
 """Items and their parts: JSON → neutral blocks, for the input of a request and the output of an answer alike.
 
-An item of a kind without a neutral form (a hosted tool's call or result, a custom tool's) becomes `Opaque`, whole; so
-does a part, under a kind that begins with `PART`.
+An item of a kind without a neutral form (a hosted tool's call or result, in an answer a custom tool's) becomes
+`Opaque`, whole; so does a part, under a kind that begins with `PART`.
 """
 
+from collections.abc import Set
 from typing import Literal, NamedTuple
 
 from msgspec import DecodeError, Raw, Struct
@@ -26,10 +27,14 @@ from waypost.conversation.blocks import (
     ToolResult,
 )
 from waypost.conversation.signatures import recovered
+from waypost.dialects.openai_responses.forms import arguments_of, function_name
 from waypost.dialects.openai_responses.words import NAME, Signed, pack
 from waypost.dialects.wire_json import ABSENT, ShapeError, decode, told
 
+Spaces = Set[str]
+
 PART = "content."
+NO_SPACES: Spaces = frozenset()
 REDACTED = "redacted."  # before what another dialect's encrypted reasoning is signed with: it has no text to show
 
 
@@ -47,6 +52,8 @@ class WireCall(Struct, gc=False):
     id: str | None = None
     name: str | None = None
     arguments: str | None = None
+    namespace: str | None = None
+    input: str | None = None
 
 
 class _Output(Struct, gc=False):
@@ -132,13 +139,20 @@ def read_message(raw: Raw, where: str) -> WireMessage:
     return decode(_message_decoder, raw, where)
 
 
-def read_item(kind: str, raw: Raw, where: str, *, asked: bool) -> list[Block]:
-    """The blocks of any item but a message's speaker. `asked`: it stands in a request. Raises ShapeError."""
+def read_item(kind: str, raw: Raw, where: str, *, asked: bool, spaces: Spaces = NO_SPACES) -> list[Block]:
+    """The blocks of any item but a message's speaker. `asked`: it stands in a request. Raises ShapeError.
+
+    `spaces`: the namespaces of the request's tools. Some providers tell of one that nobody gave them.
+    """
     match kind:
         case "message":
             return read_content(read_message(raw, where).content, f"{where}.content")
         case "function_call":
-            return [_read_call(raw, where)]
+            return [_read_call(raw, where, spaces)]
+        case "custom_tool_call" if asked:
+            return [_read_custom(raw, where, spaces)]
+        case "custom_tool_call_output" if asked:
+            return [_read_result(raw, where)]
         case "function_call_output":
             return [_read_result(raw, where)]
         case "reasoning":
@@ -239,11 +253,22 @@ def _source(url: str, bare_type: str | None = None) -> Source:
     return Source(url=url)
 
 
-def _read_call(raw: Raw, where: str) -> ToolCall:
+def _read_call(raw: Raw, where: str, spaces: Spaces) -> ToolCall:
     call = decode(_call_decoder, raw, where)
     if not call.name:
         raise ShapeError(f"{where}.name: is missing")
-    return ToolCall(call.call_id or call.id or "", call.name, call.arguments or "")
+    return ToolCall(call.call_id or call.id or "", _called(call, call.name, spaces), call.arguments or "")
+
+
+def _read_custom(raw: Raw, where: str, spaces: Spaces) -> ToolCall:
+    call = decode(_call_decoder, raw, where)
+    if not call.name:
+        raise ShapeError(f"{where}.name: is missing")
+    return ToolCall(call.call_id or call.id or "", _called(call, call.name, spaces), arguments_of(call.input or ""))
+
+
+def _called(call: WireCall, name: str, spaces: Spaces) -> str:
+    return function_name(call.namespace, name) if call.namespace in spaces else name
 
 
 def _read_result(raw: Raw, where: str) -> ToolResult:

@@ -21,9 +21,12 @@ from waypost.conversation.request import (
     Tool,
     ToolChoice,
     ToolChoiceMode,
+    ToolForm,
 )
 from waypost.dialects.duplicates import check_no_duplicates
+from waypost.dialects.openai_responses.forms import function_name, parameters_of
 from waypost.dialects.openai_responses.input import read_input
+from waypost.dialects.openai_responses.items import NO_SPACES, Spaces
 from waypost.dialects.openai_responses.words import NAME
 from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
@@ -73,6 +76,7 @@ _members_decoder = Decoder(Members)
 _string = Decoder(str)
 _boolean = Decoder(bool)
 _strings = Decoder(list[str])
+_raws = Decoder(list[Raw])
 _choice_decoder = Decoder(str | _Choice)
 _format_decoder = Decoder(_Format)
 
@@ -118,10 +122,11 @@ def _read(seen: _Body, members: Members) -> Request:
     others = [name for name in included if name not in (LOGPROBS, ENCRYPTED)]
     if others or ENCRYPTED in included:
         rest.put("include", [name for name in included if name != LOGPROBS])
+    tools = tuple([tool for i, raw in enumerate(seen.tools or ()) for tool in _read_tools(raw, f"tools[{i}]")])
     return Request(
         dialect=NAME,
         model=seen.model,
-        turns=read_input(seen.input, seen.instructions),
+        turns=read_input(seen.input, seen.instructions, _spaces(tools) if tools else NO_SPACES),
         stream=seen.stream is True,
         usage_in_stream=True,
         max_tokens=seen.max_output_tokens,
@@ -129,7 +134,7 @@ def _read(seen: _Body, members: Members) -> Request:
         top_p=seen.top_p,
         logprobs=True if asked else None,
         top_logprobs=seen.top_logprobs,
-        tools=tuple([_read_tool(raw, f"tools[{i}]") for i, raw in enumerate(seen.tools or ())]),
+        tools=tools,
         tool_choice=choice,
         parallel_tool_calls=seen.parallel_tool_calls,
         reasoning=reasoning,
@@ -213,11 +218,41 @@ def _read_our_metadata(members: Members) -> None:
         members.pop(label, None)
 
 
+def _read_tools(raw: Raw, where: str) -> "list[Tool] | list[HostedTool] | list[Tool | HostedTool]":
+    """The tool itself, or those of the namespace that it is. One with hosted tools in it stays what it is."""
+    tool = _read_tool(raw, where)
+    if not isinstance(tool, HostedTool) or tool.kind != "namespace":
+        return [tool]
+    members = decode(_members_decoder, raw, where)
+    try:
+        namespace = _take(members, "name", _string)
+        held = _take(members, "tools", _raws) or []
+    except ShapeError as error:
+        raise ShapeError(f"{where}.{error}") from error
+    inner = [_read_tool(each, f"{where}.tools[{i}]") for i, each in enumerate(held)]
+    functions = [each for each in inner if isinstance(each, Tool)]
+    if not namespace or not functions or len(functions) != len(inner):
+        return [tool]
+    space = Raw(msgspec.json.encode({"type": "namespace", "name": namespace, **members}))
+    return [_spaced(each, namespace, space) for each in functions]
+
+
+def _spaces(tools: tuple[Tool | HostedTool, ...]) -> Spaces:
+    forms = [tool.form for tool in tools if isinstance(tool, Tool) and tool.form is not None]
+    return {form.namespace for form in forms if form.namespace is not None}
+
+
+def _spaced(tool: Tool, namespace: str, space: Raw) -> Tool:
+    custom = None if tool.form is None else tool.form.custom
+    form = ToolForm(NAME, tool.name, namespace, space, custom)
+    return msgspec.structs.replace(tool, name=function_name(namespace, tool.name), form=form)
+
+
 def _read_tool(raw: Raw, where: str) -> Tool | HostedTool:
     members = decode(_members_decoder, raw, where)
     try:
         kind = _take(members, "type", _string) or "function"
-        if kind != "function":
+        if kind not in ("function", "custom"):
             return HostedTool(NAME, kind, Json(bytes(raw)))
         name = _take(members, "name", _string)
         description = _take(members, "description", _string)
@@ -226,6 +261,9 @@ def _read_tool(raw: Raw, where: str) -> Tool | HostedTool:
         raise ShapeError(f"{where}.{error}") from error
     if not name:
         raise ShapeError(f"{where}.name: is missing")
+    if kind == "custom":
+        custom = Json(bytes(raw))
+        return Tool(name, description, parameters_of(custom), form=ToolForm(NAME, name, custom=custom))
     parameters = members.pop("parameters", ABSENT)
     return Tool(
         name,

@@ -21,10 +21,12 @@ from waypost.conversation.request import (
     Tool,
     ToolChoice,
     ToolChoiceMode,
+    ToolForm,
     Turn,
 )
 from waypost.dialects.cache_marks import marked_kinds
 from waypost.dialects.dialect import Shape, Written
+from waypost.dialects.openai_responses.forms import NO_FORMS, forms_of, grouped
 from waypost.dialects.openai_responses.input_out import InputOut
 from waypost.dialects.openai_responses.request import ENCRYPTED, LOGPROBS
 from waypost.dialects.openai_responses.words import NAME
@@ -60,7 +62,8 @@ def write_request(request: Request, shape: Shape) -> Written:
     body: Members = {"model": shape.model}
     if instructions is not None:
         body["instructions"] = instructions
-    body["input"] = InputOut(home, shape.quirks, lose).write(turns)
+    forms = forms_of(request) if home else NO_FORMS
+    body["input"] = InputOut(home, shape.quirks, lose, forms).write(turns)
     if request.stream:
         body["stream"] = True
     limit = request.max_tokens
@@ -139,14 +142,15 @@ def _sample(body: Members, request: Request, lose: Lose) -> None:
 
 
 def _tools(request: Request, home: bool, lose: Lose) -> Members:
-    tools: list[object] = []
+    written: list[tuple[ToolForm | None, object]] = []
     for tool in request.tools:
         if not isinstance(tool, HostedTool):
-            tools.append(_tool(tool, home, lose))
+            written.append((tool.form if home else None, _tool(tool, home, lose)))
         elif tool.dialect == NAME:
-            tools.append(tool.raw)
+            written.append((None, tool.raw))
         else:
             lose(f"tools.{tool.kind}")
+    tools = grouped(written)
     if not tools and not home:
         return {}  # a choice without tools is refused
     members: Members = {"tools": tools} if tools else {}
@@ -157,9 +161,12 @@ def _tools(request: Request, home: bool, lose: Lose) -> Members:
     return members
 
 
-def _tool(tool: Tool, home: bool, lose: Lose) -> Members:
+def _tool(tool: Tool, home: bool, lose: Lose) -> Members | Raw:
     """Tools are strict here unless it is said that they are not; elsewhere it is the other way round."""
-    members: Members = {"type": "function", "name": tool.name}
+    form = tool.form if home else None
+    if form is not None and form.custom is not None:
+        return form.custom
+    members: Members = {"type": "function", "name": tool.name if form is None else form.name}
     if tool.description is not None:
         members["description"] = tool.description
     if tool.parameters is not None or not home:
