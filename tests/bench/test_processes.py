@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from waypost.bench.gateway import gateway
+from waypost.bench.gateway import configuration, gateway
 from waypost.bench.nginx import proxy_configuration, upstream_configuration
 from waypost.bench.processes import (
     BenchError,
@@ -52,7 +52,10 @@ def test_what_a_failed_process_said_is_told(tmp_path: Path) -> None:
 
 
 def test_a_gateway_that_does_not_start_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="base_url"), gateway("not an address", None, tmp_path):
+    with (
+        pytest.raises(BenchError, match="base_url"),
+        gateway(configuration(tmp_path, "not an address"), None, tmp_path),
+    ):
         pytest.fail("it started")
 
 

@@ -50,22 +50,32 @@ class Pair(Struct, frozen=True):
     failed: int
 
 
-def kinds(calls: int) -> tuple[Kind, ...]:
+class Extent(Struct, frozen=True):
+    """How much is measured. `calls`: whole calls of a pair; `deltas`: chunks of a stream."""
+
+    calls: int
+    rounds: int
+    deltas: int = DELTAS
+    dialects: tuple[str, ...] = tuple(DIALECTS)
+
+
+def kinds(calls: int, deltas: int) -> tuple[Kind, ...]:
     plain, stream = conversations.plain_request(), conversations.plain_request(stream=True)
     return (
         Kind("whole call", plain, CONNECTIONS, max(1, calls // CONNECTIONS), 1, 1),
-        Kind("chunk of a stream", stream, CONNECTIONS, 1, DELTAS, DELTAS // 2),
+        Kind("chunk of a stream", stream, CONNECTIONS, 1, deltas, deltas // 2),
         Kind("call of 1 MB", conversations.large_request(), 1, max(1, calls // 200), 1, 1),
     )
 
 
-def measure_pairs(calls: int, rounds: int, tell: Tell) -> tuple[Pair, ...]:
-    """`calls`: whole calls of a pair. `tell` hears what is under way. BenchError if something does not run."""
+def measure_pairs(extent: Extent, tell: Tell) -> tuple[Pair, ...]:
+    """`tell` hears what is under way. BenchError if something does not run."""
     tested, rest = cores()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="waypost-bench-")))
         tell("starting upstream and gateway")
-        upstream = stack.enter_context(running(python("waypost.bench.replay"), rest, folder))
+        command = [*python("waypost.bench.replay"), str(extent.deltas)]
+        upstream = stack.enter_context(running(command, rest, folder))
         assert upstream.stdout is not None
         port = upstream.stdout.readline().strip()
         if not port.isdecimal():
@@ -75,19 +85,20 @@ def measure_pairs(calls: int, rounds: int, tell: Tell) -> tuple[Pair, ...]:
         providers = [
             Provider(_name(way, name), name, f"127.0.0.1:{port}/{way}/{name}", conversations.MODEL)
             for way in (WHOLE, STREAM)
-            for name in DIALECTS
+            for name in extent.dialects
         ]
         serving = stack.enter_context(gateway(configuration_of(own, providers), tested, own))
-        return tuple(pair for kind in kinds(calls) for pair in _pairs(kind, serving, rest, folder, rounds, tell))
+        measured = kinds(extent.calls, extent.deltas)
+        return tuple(pair for kind in measured for pair in _pairs(kind, extent, serving, rest, folder, tell))
 
 
-def _pairs(kind: Kind, serving: Serving, core: int | None, folder: Path, rounds: int, tell: Tell) -> Iterator[Pair]:
-    for caller in DIALECTS.values():
-        samples: dict[str, list[float]] = {name: [] for name in DIALECTS}
-        failed = dict.fromkeys(DIALECTS, 0)
-        for number in range(rounds):
-            for name in DIALECTS:
-                tell(f"{kind.what}: {caller.name} → {name}, round {number + 1} of {rounds}")
+def _pairs(kind: Kind, extent: Extent, serving: Serving, core: int | None, folder: Path, tell: Tell) -> Iterator[Pair]:
+    for caller in [DIALECTS[name] for name in extent.dialects]:
+        samples: dict[str, list[float]] = {name: [] for name in extent.dialects}
+        failed = dict.fromkeys(extent.dialects, 0)
+        for number in range(extent.rounds):
+            for name in extent.dialects:
+                tell(f"{kind.what}: {caller.name} → {name}, round {number + 1} of {extent.rounds}")
                 before = exact_cpu_seconds(family(serving.pid))
                 tally = _ask(kind, caller, name, serving, core, folder)
                 samples[name].append((exact_cpu_seconds(family(serving.pid)) - before) * 1e6)
@@ -105,7 +116,7 @@ def _ask(kind: Kind, caller: Dialect, provider: str, serving: Serving, core: int
     model = f"{_name(STREAM if streamed else WHOLE, provider)}/{conversations.MODEL}"
     body = folder / "request.json"
     body.write_bytes(conversations.request_bytes(caller, msgspec.structs.replace(kind.request, model=model)))
-    door = next(door for door in caller.doors if door.stream in (None, streamed))
+    door = next(door for door in caller.doors if door.stream in (None, streamed) and not door.counts)
     url = f"http://{serving.address}{door.path.replace('{model}', model)}"
     query = f"?{caller.stream_query}" if streamed and caller.stream_query else ""
     task = Task(url + query, str(body), KEY, kind.connections, kind.calls, _MARK, kind.least, MOST_S)

@@ -1,11 +1,12 @@
 """An upstream that speaks all dialects, each with one answer: at once when whole, chunk by chunk when streamed.
 
-Runs as a process of its own. Prints its port on a line, then serves until it is ended. The path's first part says
-what is wanted (`whole` or `stream`), its second in which dialect. Chunks come one at a time, as a model's tokens do:
-what a chunk costs is measured, not what a heap of them does.
+Runs as a process of its own, whose argument says of how many chunks a stream is. Prints its port on a line, then
+serves until it is ended. The path's first part says what is wanted (`whole` or `stream`), its second in which dialect.
+Chunks come one at a time, as a model's tokens do: what a chunk costs is measured, not what a heap of them does.
 """
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from msgspec import Struct
 from waypost.bench import conversations
 from waypost.dialects.registry import DIALECTS
 
-DELTAS = 2000  # of one stream
+DELTAS = 2000  # of one stream, where nobody says otherwise
 PACE_S = 0.001  # between the chunks of one stream: the least that the loop can wait
 WHOLE, STREAM = "whole", "stream"
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
@@ -67,7 +68,7 @@ class Connection(asyncio.Protocol):
             self._loop.call_later(PACE_S, self._send, chunks, place + 1)
 
 
-def answers() -> dict[tuple[str, ...], Answer]:
+def answers(deltas: int) -> dict[tuple[str, ...], Answer]:
     """By the first parts of the path."""
     found: dict[tuple[str, ...], Answer] = {}
     for dialect in DIALECTS.values():
@@ -75,7 +76,7 @@ def answers() -> dict[tuple[str, ...], Answer]:
         head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
         found[WHOLE, dialect.name] = Answer(head % len(body) + body)
         kind = dialect.stream_type.encode()
-        chunks = [_chunked(chunk) for chunk in conversations.stream_chunks(dialect, DELTAS)]
+        chunks = [_chunked(chunk) for chunk in conversations.stream_chunks(dialect, deltas)]
         found[STREAM, dialect.name] = Answer(
             b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ntransfer-encoding: chunked\r\n\r\n" % kind, (*chunks, _END)
         )
@@ -86,8 +87,8 @@ def _chunked(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-async def serve() -> None:
-    known = answers()
+async def serve(deltas: int) -> None:
+    known = answers(deltas)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(known), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201  that is how it tells its port
@@ -95,5 +96,5 @@ async def serve() -> None:
 
 
 def main() -> int:
-    uvloop.run(serve())
+    uvloop.run(serve(int(sys.argv[1])))
     return 0

@@ -75,11 +75,11 @@ def _compare(arguments: argparse.Namespace, progress: "Progress") -> int:
 
     from waypost.bench.comparison import Comparison, lines
     from waypost.bench.measure import machine
-    from waypost.bench.pairs import measure_pairs
+    from waypost.bench.pairs import Extent, measure_pairs
     from waypost.bench.translation import REPETITIONS, measure_steps
 
     steps = measure_steps(REPETITIONS if arguments.calls >= REPETITIONS else 1, progress.tell)
-    pairs = measure_pairs(arguments.calls, arguments.rounds, progress.tell)
+    pairs = measure_pairs(Extent(arguments.calls, arguments.rounds), progress.tell)
     comparison = Comparison(machine(), arguments.rounds, steps, pairs)
     progress.end()
     if arguments.json:
