@@ -87,7 +87,7 @@ class Doors:
     def _read_out(self, exchange: Exchange) -> None:
         path = exchange.path
         if self._plan.find(path, "") is not None:
-            self._refuse(exchange, _wrong_method(exchange.method, "POST"))
+            self._refuse(exchange, _wrong_way(exchange))
         elif exchange.method not in {"GET", "HEAD"}:
             self._refuse(exchange, self._no_door(path))
         elif path in ALIVE:
@@ -139,5 +139,11 @@ class Doors:
         return CallerError(kind=ErrorKind.UNKNOWN_MODEL, message=message, status=STATUS[ErrorKind.UNKNOWN_MODEL])
 
 
-def _wrong_method(method: str, right: str) -> CallerError:
-    return CallerError(kind=ErrorKind.BAD_REQUEST, message=f"{method} is not served here; use {right}.", status=405)
+def _wrong_way(exchange: Exchange) -> CallerError:
+    """Of 426 Codex takes its call to HTTP at once; after any other status it knocks six times more."""
+    if "sec-websocket-key" in exchange.headers:
+        message = "WebSockets are not served here; use POST over HTTP."
+        return CallerError(kind=ErrorKind.BAD_REQUEST, message=message, status=426)
+    return CallerError(
+        kind=ErrorKind.BAD_REQUEST, message=f"{exchange.method} is not served here; use POST.", status=405
+    )

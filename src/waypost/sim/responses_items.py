@@ -32,10 +32,11 @@ _PARTS: dict[str, Record] = {
 }
 _SAID_BY = {"assistant": ("output_text", "refusal")}
 _HEARD = ("input_text", "input_image", "input_file", "input_audio")
+_PASSED = "internal_chat_message_metadata_passthrough"  # Codex sends it to OpenAI with every item
 _ITEMS: dict[str, Record] = {
-    "message": record("type content id phase", "role", "content", role=Kind.TEXT, status=Kind.TEXT),
+    "message": record(f"type content id phase {_PASSED}", "role", "content", role=Kind.TEXT, status=Kind.TEXT),
     "function_call": record(
-        "type caller",
+        f"type caller {_PASSED}",
         "call_id",
         "name",
         "arguments",
@@ -47,10 +48,10 @@ _ITEMS: dict[str, Record] = {
         namespace=Kind.TEXT,
     ),
     "function_call_output": record(
-        "type output caller", "call_id", "output", call_id=Kind.TEXT, id=Kind.TEXT, status=Kind.TEXT
+        f"type output caller {_PASSED}", "call_id", "output", call_id=Kind.TEXT, id=Kind.TEXT, status=Kind.TEXT
     ),
     "custom_tool_call": record(
-        "type caller",
+        f"type caller {_PASSED}",
         "call_id",
         "name",
         "input",
@@ -62,10 +63,10 @@ _ITEMS: dict[str, Record] = {
         namespace=Kind.TEXT,
     ),
     "custom_tool_call_output": record(
-        "type output caller", "call_id", "output", call_id=Kind.TEXT, id=Kind.TEXT, status=Kind.TEXT
+        f"type output caller {_PASSED}", "call_id", "output", call_id=Kind.TEXT, id=Kind.TEXT, status=Kind.TEXT
     ),
     "reasoning": record(
-        "type",
+        f"type {_PASSED}",
         "summary",
         id=Kind.TEXT,
         encrypted_content=Kind.TEXT,
