@@ -102,3 +102,34 @@ async def test_a_stream_that_is_whole_waits_for_nothing_and_fails_at_nothing(
         assert '"error"' not in answer.text
         row = await house.row(answer.headers[CALL_ID])
         assert (row["outcome"], row["attempts"][0]["outcome"]) == ("ok", "ok")
+
+
+@pytest.mark.parametrize(
+    ("asked", "passed"),
+    [
+        ("generateContent?fields=candidates&x=1", "generateContent?x=1"),
+        ("generateContent?alt=proto&%24alt=proto&%66ields=a", "generateContent"),
+        ("generateContent?alt=sse", "generateContent"),
+        ("generateContent?$httpHeaders=authorization%3Aa&$key=b&callback=c&userProject=d", "generateContent"),
+        ("streamGenerateContent?alt=sse&x=1", "streamGenerateContent?x=1&alt=sse"),
+        ("streamGenerateContent?alt=sse&alt=json&fields=a", "streamGenerateContent?alt=sse"),
+        ("streamGenerateContent?alt=json&x=%0D%0A", "streamGenerateContent?x=%0D%0A"),
+        ("streamGenerateContent", "streamGenerateContent"),
+    ],
+)
+async def test_no_caller_can_make_an_answer_unreadable_or_free(asked: str, passed: str, tmp_path: Path) -> None:
+    """A provider would be blamed for the one, and a budget would not see the other."""
+    body = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
+    async with hostile_house(tmp_path) as (house, provider):
+        answer = await post(house, f"/v1beta/models/gemini/m:{asked}", body)
+        assert answer.status_code == 200
+        assert provider.asked == [f"/v1beta/models/m:{passed}"]
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/../../b", "../b"])
+async def test_no_name_leads_out_of_a_provider_s_path(name: str, tmp_path: Path) -> None:
+    body = {"messages": [{"role": "user", "content": [{"text": "Hello"}]}]}
+    async with hostile_house(tmp_path) as (house, provider):
+        answer = await post(house, f"/model/bedrock%2F{name.replace('/', '%2F')}/converse", body)
+        assert answer.headers["x-waypost-error"] == "unknown_model"
+        assert not provider.asked

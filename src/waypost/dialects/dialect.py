@@ -161,7 +161,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     `count_path` is where a provider that counts tokens does so.
     Where the path says which model and whether to stream, `glance` and `read_request` leave both at "" and False, and
     `edit` has no name to change. `for_query`: the form of this dialect that a caller's query asks for, where that
-    decides how a stream looks; of the same name. `for_request`: a dialect as a translated request wants its answers,
+    decides how a stream looks; of the same name. `passes`: whether a parameter of that query, by its name, is for a
+    provider to see; None where all are. `for_request`: a dialect as a translated request wants its answers,
     where these say of its tools what the neutral form does not; of the same name, and the same where there is nothing
     to say. `stream_type` is the content type of a stream. `ends_without_mark`: a stream that closes after its stop
     reasons is whole even if the end mark did not come (many OpenAI-like servers).
@@ -176,6 +177,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     stream_query: str = ""
     count_path: str | None = None
     for_query: "Callable[[str], Dialect] | None" = None
+    passes: Callable[[str], bool] | None = None
     for_request: "Callable[[Dialect, Request], Dialect] | None" = None
     stream_type: str
     ends_without_mark: bool = False

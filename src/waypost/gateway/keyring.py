@@ -3,7 +3,7 @@
 Holds digests, and of keys only those that may sign: the ones that the configuration refers to by `key`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from urllib.parse import unquote_plus, urlsplit
 
@@ -59,11 +59,12 @@ def _in_query(query: str) -> str | None:
     return None
 
 
-def without_keys(query: str) -> str:
-    """A caller's query as a provider may see it."""
+def without_keys(query: str, passes: Callable[[str], bool] | None = None) -> str:
+    """A caller's query as a provider may see it. `passes`: as a dialect has it."""
     if not query:
         return query
-    return "&".join(part for part in query.split("&") if unquote_plus(part.partition("=")[0]) not in SECRET_PARAMETERS)
+    parts = [(unquote_plus(part.partition("=")[0]), part) for part in query.split("&")]
+    return "&".join(part for name, part in parts if name not in SECRET_PARAMETERS and (passes is None or passes(name)))
 
 
 class Keyring:

@@ -44,7 +44,7 @@ def request_for(call: Call, course: Course, lane: Lane) -> Outgoing:
     return line.outgoing(
         path_of(lane.dialect, streamed=streamed, counting=call.counting),
         lane.candidate.model,
-        without_keys(call.exchange.query) if relayed else lane.dialect.stream_query if streamed else "",
+        query_for(call, lane, relayed=relayed, streamed=streamed),
         request_headers(call.exchange.headers, lane, relayed, own_key=call.options.api_key is not None),
         body,
         connect_s=timeouts.connect_s,
@@ -52,6 +52,13 @@ def request_for(call: Call, course: Course, lane: Lane) -> Outgoing:
         stall_s=timeouts.stall_s,
         deadline=course.deadline,
     )
+
+
+def query_for(call: Call, lane: Lane, *, relayed: bool, streamed: bool) -> str:
+    """The caller's own where it is relayed. The form of a relayed stream is the one that the caller asked for."""
+    form = (call.dialect if relayed else lane.dialect).stream_query if streamed else ""
+    given = without_keys(call.exchange.query, call.dialect.passes) if relayed else ""
+    return f"{given}&{form}" if given and form else given or form
 
 
 def speak_alike(one: Dialect, other: Dialect) -> bool:

@@ -16,12 +16,21 @@ from waypost.wire.jsonarray import AnyFraming
 _WHOLE = "/v1beta/models/{model}:generateContent"
 _STREAM = "/v1beta/models/{model}:streamGenerateContent"
 _COUNT = "/v1beta/models/{model}:countTokens"
+_SYSTEM = frozenset(("alt", "callback", "fields", "quotaUser", "uploadType", "upload_protocol", "userProject"))
 _VERSIONS = ("v1beta", "v1")  # Google's SDK went from the one to the other; both are asked the same
 
 
 def _for_query(query: str) -> Dialect:
     """Server-sent events are asked for by name; unasked, a stream is one JSON array."""
     return DIALECT if "alt=sse" in query.split("&") else ARRAY
+
+
+def _passes(name: str) -> bool:
+    """Not what makes an answer another one than is read here (part of it, without its usage; no JSON), or a request.
+
+    Google calls these system parameters; with a dollar sign they are meant for every one of its services.
+    """
+    return name not in _SYSTEM and not name.startswith("$")
 
 
 DIALECT = Dialect(
@@ -36,6 +45,7 @@ DIALECT = Dialect(
     stream_query="alt=sse",
     count_path=_COUNT,
     for_query=_for_query,
+    passes=_passes,
     stream_type="text/event-stream",
     ends_without_mark=True,
     framing=AnyFraming,
