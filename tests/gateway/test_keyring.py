@@ -94,6 +94,13 @@ def test_a_signature_is_of_one_body_and_one_time() -> None:
         RING.identify(exchange(headers), NOW + 301)
 
 
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "", "http://[", "http://[::1", "//", "é"])
+def test_a_page_of_who_knows_where_is_refused_without_keys(origin: str) -> None:
+    with pytest.raises(Refused) as refused:
+        Keyring([]).identify(exchange({"origin": origin}), NOW)
+    assert refused.value.error.kind is ErrorKind.POLICY_DENIED
+
+
 def test_without_keys_a_signature_is_not_asked_for() -> None:
     assert Keyring([]).identify(exchange(signed("AKIA", "any")), NOW) is ANYONE
 

@@ -84,7 +84,7 @@ class Keyring:
         """`now_s`: seconds since 1970. Raises Refused(UNAUTHORIZED)."""
         headers = exchange.headers
         if not self._callers:
-            if "origin" in headers and not is_loopback(urlsplit(headers["origin"]).hostname or ""):
+            if "origin" in headers and not _is_of_this_machine(headers["origin"]):
                 raise Refused(
                     ErrorKind.POLICY_DENIED,
                     "A web page of another site may not call a gateway without keys. Configure keys, and send one.",
@@ -121,6 +121,13 @@ class Keyring:
             )
         verify(signed, secret, exchange.method, exchange.path, exchange.query, headers, exchange.body, now_s)
         return caller
+
+
+def _is_of_this_machine(origin: str) -> bool:
+    try:
+        return is_loopback(urlsplit(origin).hostname or "")
+    except ValueError:  # it is no URL
+        return False
 
 
 def _stranger(key: str | None) -> Refused:
