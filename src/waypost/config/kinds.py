@@ -30,6 +30,11 @@ _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 _DIGEST = re.compile(r"sha256:([0-9a-fA-F]{64})")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+# Given twice, each of them could be read in two ways by whoever is between here and the provider.
+_WRITTEN_BY_US = frozenset(
+    ("connection", "content-length", "expect", "host", "trailer", "transfer-encoding", "upgrade")
+)
+_URL_PATH = re.compile(r"/(?:[\x21-\x22\x24-\x3e\x40-\x7a\x7c\x7e]|\{model\}){0,1024}")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,4096}")
 
 
@@ -101,9 +106,12 @@ def check_any_text(reading: Reading, name: str, path: str) -> bool:
 
 
 def check_header_name(reading: Reading, name: str, path: str) -> bool:
-    if _HEADER_NAME.fullmatch(name) is not None:
+    if _HEADER_NAME.fullmatch(name) is None:
+        reading.report(path, "not a header's name")
+    elif name.lower() in _WRITTEN_BY_US:
+        reading.report(path, "says where a request goes or ends, which Waypost writes itself")
+    else:
         return True
-    reading.report(path, "not a header's name")
     return False
 
 
@@ -322,7 +330,7 @@ REGION = Kind("region", _region)
 DIGEST = Kind("`sha256:` and 64 hex digits", _digest)
 SECRET = Kind("secret", _secret)
 PATH = Kind("path", matching(re.compile(r"[^\x00-\x1f\x7f]{1,4096}"), "a path"))
-URL_PATH = Kind("URL path", matching(re.compile(r"/[\x21-\x7e]{0,1024}"), "a URL's path: /PATH"))
+URL_PATH = Kind("URL path", matching(_URL_PATH, "a URL's path: /PATH, without ? and #, {model} at most in braces"))
 MODEL_NAME = Kind("model name", matching(re.compile(r"[\x21-\x7e]{1,256}"), "a model name: printable, without spaces"))
 HEADER_NAME = Kind("header name", matching(_HEADER_NAME, "a header's name"))
 HEADER_VALUE = Kind("text", matching(_HEADER_VALUE, "printable ASCII text"))
