@@ -278,7 +278,8 @@ async def test_keys(simulator: Simulator, send: Ask, path: str, headers: Any, st
     [
         ("GET", "/v1/chat/completions", 405),
         ("POST", "/v1/models", 405),
-        ("POST", "/v1/embeddings", 404),
+        ("POST", "/v1/audio/speech", 404),
+        ("GET", "/v1/embeddings", 405),
         ("GET", "/", 404),
         ("GET", "/v1/models?limit=5", 200),
     ],

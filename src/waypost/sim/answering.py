@@ -14,6 +14,7 @@ from waypost.sim.compose import compose_answer
 from waypost.sim.connection import Received
 from waypost.sim.dice import draw
 from waypost.sim.doors import Act, Door, find_door
+from waypost.sim.embedding import Embedded, embed
 from waypost.sim.exchange import Question, Rejected, Reply, Streamed, Whole
 from waypost.sim.faults import Fault, FaultKind, UnknownFault, is_due, read_markers, split_model
 from waypost.sim.latency import draw_seconds
@@ -70,6 +71,8 @@ def _open(call: Call, door: Door) -> list[Step]:
             return _converse(call, door)
         case Act.COUNT:
             return _count(call, door)
+        case Act.EMBED:
+            return _embed(call, door)
         case Act.LIST:
             body = speaker.models(listed_models(call.script))
             return perform(_whole(call, speaker, 200, body), None, NO_PACE)
@@ -173,6 +176,25 @@ def _count(call: Call, door: Door) -> list[Step]:
     if fault is not None:
         reply = _fail(call, speaker, fault, question) or reply
     return perform(reply, fault, _pace(call, asked, number, 0))
+
+
+def _embed(call: Call, door: Door) -> list[Step]:
+    speaker, asked = door.speaker, _ask(call, door)
+    read = speaker.read_inputs
+    assert read is not None, "a door for embeddings has a reader"
+    inputs = _or_reject(lambda: read(asked.body, asked.model, call.script.strict))
+    number = call.count(asked.sent_model)
+    question = Question(model=asked.model, text=inputs.text, input_tokens=inputs.longest)
+    fault = _find_fault(call, asked, inputs.text, number)
+    _check_length(asked, question, speaker)
+    failed = None if fault is None else _fail(call, speaker, fault, question)
+    if failed is not None:
+        return perform(failed, fault, _pace(call, asked, number, 0))
+    vectors = embed(inputs, asked.model, call.seed)
+    tell_usage = fault is None or fault.kind is not FaultKind.NO_USAGE
+    lines, body = speaker.embedded(Embedded(inputs, vectors, asked.sent_model, tell_usage, call.request_id))
+    head = speaker.head(call.request_id, _REMAINING) + lines
+    return perform(Whole(200, head, speaker.content_type, body), fault, _pace(call, asked, number, 0))
 
 
 def _find_fault(call: Call, asked: Asked, text: str, number: int) -> Fault | None:

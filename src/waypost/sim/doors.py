@@ -17,6 +17,7 @@ from waypost.sim.speakers import ANTHROPIC, BEDROCK, COHERE, GEMINI, GEMINI_ARRA
 class Act(StrEnum):
     CONVERSE = "converse"
     COUNT = "count"
+    EMBED = "embed"
     LIST = "list"
     DESCRIBE = "describe"
     NOWHERE = "nowhere"
@@ -38,13 +39,15 @@ _FIXED = {
     "/v1/messages": Door(ANTHROPIC, Act.CONVERSE),
     "/v1/messages/count_tokens": Door(ANTHROPIC, Act.COUNT),
     "/v2/chat": Door(COHERE, Act.CONVERSE),
+    "/v1/embeddings": Door(OPENAI, Act.EMBED),
+    "/v2/embed": Door(COHERE, Act.EMBED),
     "/v1beta/models": Door(GEMINI, Act.LIST, "GET"),
 }
 _MODELS = "/v1/models"
 # The second is how Vertex AI has the same protocol.
 _GEMINI = re.compile(r"/v1(?:beta1?)?(?:/projects/[^/]+/locations/[^/]+/publishers/google)?/models/(.+):(\w+)\Z")
 _GEMINI_MODEL = re.compile(r"/v1beta/models/([^:]+)\Z")
-_BEDROCK = re.compile(r"/model/([^/]+)/(converse|converse-stream)\Z")
+_BEDROCK = re.compile(r"/model/([^/]+)/(converse|converse-stream|invoke)\Z")
 
 
 def find_door(received: Received) -> Door:
@@ -75,6 +78,8 @@ def _find_gemini(path: str, query: str) -> Door | None:
             return Door(speaker, Act.CONVERSE, model=model, stream=True)
         case "countTokens":
             return Door(GEMINI, Act.COUNT, model=model, stream=False)
+        case "batchEmbedContents":
+            return Door(GEMINI, Act.EMBED, model=model, stream=False)
         case _:
             return Door(GEMINI, Act.NOWHERE)
 
@@ -83,6 +88,8 @@ def _find_bedrock(path: str) -> Door | None:
     matched = _BEDROCK.match(path)
     if matched is None:
         return None
+    if matched[2] == "invoke":
+        return Door(BEDROCK, Act.EMBED, model=unquote(matched[1]), stream=False)
     return Door(BEDROCK, Act.CONVERSE, model=unquote(matched[1]), stream=matched[2] == "converse-stream")
 
 

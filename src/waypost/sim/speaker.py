@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from waypost.sim.connection import Received
+from waypost.sim.embedding import Embedded, Inputs
 from waypost.sim.exchange import JSON, SERVER_SENT_EVENTS, Answer, Question, Rejected, StreamEvent, break_off
 
 
@@ -45,6 +46,8 @@ class Speaker(Struct, frozen=True, kw_only=True):
     model: Callable[[str], bytes]
     count: Callable[[dict[str, Any], str, bool, int], Question] | None = None  # reads a request to count tokens
     counted: Callable[[Question], bytes] = lambda _: b""
+    read_inputs: Callable[[dict[str, Any], str, bool], Inputs] | None = None  # what is to be embedded
+    embedded: Callable[[Embedded], tuple[bytes, bytes]] = lambda _: (b"", b"")  # header lines, body
     error_head: Callable[[Rejected], bytes] = lambda _: b""
     content_type: bytes = JSON
     stream_type: bytes = SERVER_SENT_EVENTS

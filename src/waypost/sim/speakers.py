@@ -10,6 +10,8 @@ from waypost.sim import (
     anthropic_write,
     bedrock_write,
     cohere_write,
+    embedding_read,
+    embedding_write,
     eventstream,
     gemini_write,
     openai_write,
@@ -122,6 +124,8 @@ OPENAI = Speaker(
     ),
     models=openai_write.write_models,
     model=openai_write.write_model,
+    read_inputs=embedding_read.read_openai,
+    embedded=embedding_write.write_openai,
 )
 RESPONSES = Speaker(
     name="responses",
@@ -192,6 +196,8 @@ GEMINI = Speaker(
     counted=gemini_write.write_count,
     content_type=b"application/json; charset=UTF-8",
     stream_type=b"text/event-stream",
+    read_inputs=embedding_read.read_gemini,
+    embedded=embedding_write.write_gemini,
 )
 GEMINI_ARRAY = Speaker(
     **{
@@ -226,6 +232,8 @@ COHERE = Speaker(
     ),
     models=openai_write.write_models,
     model=openai_write.write_model,
+    read_inputs=embedding_read.read_cohere,
+    embedded=embedding_write.write_cohere,
 )
 BEDROCK = Speaker(
     name="bedrock",
@@ -251,4 +259,6 @@ BEDROCK = Speaker(
     model=openai_write.write_model,
     stream_type=_EVENT_STREAM,
     malform=eventstream.malform,
+    read_inputs=embedding_read.read_bedrock,
+    embedded=embedding_write.write_bedrock,
 )
