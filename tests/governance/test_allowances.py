@@ -63,6 +63,26 @@ def test_what_does_not_fit_everywhere_is_held_nowhere() -> None:
     assert (wide.reserved, narrow.reserved, wide.spent, narrow.spent) == (0, 0, 0, 0)
 
 
+def test_a_reservation_is_extended_everywhere_or_nowhere() -> None:
+    wide, narrow = Allowance("wide", 100, Window.NONE), Allowance("narrow", 50, Window.NONE)
+    held = reserved(reserve_all((wide, narrow), 30, 0))
+    assert held.extend(21, 0) == Denied("narrow", 50, 0, 30, None)
+    assert (held.amount, wide.reserved, narrow.reserved) == (30, 30, 30)
+    assert held.extend(20, 0) is None
+    assert (held.amount, wide.reserved, narrow.reserved) == (50, 50, 50)
+    held.settle(45, 0)
+    assert [(each.spent, each.reserved) for each in (wide, narrow)] == [(45, 0), (45, 0)]
+
+
+def test_a_window_that_is_over_does_not_hold_an_extension_back() -> None:
+    minute, always = Allowance("minute", 50, Window.MINUTE), Allowance("always", 500, Window.NONE)
+    held = reserved(reserve_all((minute, always), 40, 0))
+    assert held.extend(40, MINUTE) is None
+    assert (minute.reserved, always.reserved) == (0, 80)
+    held.settle(70, MINUTE)
+    assert (minute.spent, always.spent, minute.reserved, always.reserved) == (0, 70, 0, 0)
+
+
 def test_settling_twice_counts_once() -> None:
     allowance = Allowance("all", 100, Window.NONE)
     held = reserved(reserve_all((allowance,), 70, 0))
@@ -197,11 +217,19 @@ class AllowanceMachine(RuleBasedStateMachine):
         assert isinstance(outcome, Reservation) == (room is None or amount <= room)
         return (outcome, amount) if isinstance(outcome, Reservation) else (None, amount)
 
+    @rule(one=held, amount=st.integers(0, 60))
+    def extend(self, one: tuple[Reservation | None, int], amount: int) -> None:
+        outcome, _ = one
+        if outcome is not None:
+            before = outcome.amount
+            denied = outcome.extend(amount, self.now)
+            assert outcome.amount == before + (amount if denied is None else 0)
+
     @rule(one=consumes(held), share=st.floats(0, 1))
     def settle(self, one: tuple[Reservation | None, int], share: float) -> None:
-        outcome, amount = one
+        outcome, _ = one
         if outcome is not None:
-            assert outcome.settle(int(amount * share), self.now) == 0
+            assert outcome.settle(int(outcome.amount * share), self.now) == 0
 
     @invariant()
     def limits_hold(self) -> None:

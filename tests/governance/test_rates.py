@@ -28,6 +28,17 @@ def test_giving_back_what_was_never_taken_adds_no_room() -> None:
     assert rate.room(5.0) == 1
 
 
+def test_several_calls_are_taken_together_or_not_at_all() -> None:
+    rate = RateAllowance(Rate(5, 60))
+    assert rate.take(1.0, 3)
+    assert not rate.take(1.0, 3)
+    assert rate.room(1.0) == 2
+    rate.give_back(1.0, 3)
+    assert rate.take(1.0, 5)
+    rate.give_back(1.0, 9)
+    assert rate.room(1.0) == 5
+
+
 @given(st.integers(1, 8), st.lists(st.floats(0, 12), max_size=120))
 def test_no_window_anywhere_holds_more_than_the_count(count: int, gaps: list[float]) -> None:
     window = 30

@@ -127,6 +127,20 @@ class Reservation(Struct, eq=False, gc=False):
         ]
         return min(rooms, default=0)
 
+    def extend(self, amount: int, now_s: float) -> Denied | None:
+        """Holds so much more in every allowance whose window goes on, or in none: then tells the first that is full."""
+        for allowance, _ in self.held:
+            if now_s >= allowance._ends:
+                allowance.roll(now_s)
+        going_on = [allowance for allowance, since in self.held if allowance.since == since]
+        for allowance in going_on:
+            if allowance.spent + allowance.reserved + amount > allowance.limit:
+                return allowance.denied()
+        for allowance in going_on:
+            allowance.reserved += amount
+        self.amount += amount
+        return None
+
     def charges(self, amount: int) -> tuple[tuple[str, int, int], ...]:
         """(allowance, start of the window that it was made in, `amount`), for the record."""
         return tuple([(allowance.name, since, amount) for allowance, since in self.held])

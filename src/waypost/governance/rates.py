@@ -29,22 +29,22 @@ class RateAllowance:
         self._slide(now_s)
         return self.limit - self._total
 
-    def take(self, now_s: float) -> bool:
-        """Counts one call if it fits."""
+    def take(self, now_s: float, calls: int = 1) -> bool:
+        """Counts so many calls if all of them fit."""
         self._slide(now_s)
-        if self._total >= self.limit:
+        if self._total + calls > self.limit:
             return False
-        self._counts[self._latest % (_SLOTS + 1)] += 1
-        self._total += 1
+        self._counts[self._latest % (_SLOTS + 1)] += calls
+        self._total += calls
         return True
 
-    def give_back(self, now_s: float) -> None:
-        """Uncounts a call of this moment's slot; one taken longer ago stays counted."""
+    def give_back(self, now_s: float, calls: int = 1) -> None:
+        """Uncounts calls of this moment's slot; those taken longer ago stay counted."""
         self._slide(now_s)
         index = self._latest % (_SLOTS + 1)
-        if self._counts[index]:
-            self._counts[index] -= 1
-            self._total -= 1
+        calls = min(calls, self._counts[index])
+        self._counts[index] -= calls
+        self._total -= calls
 
     def free_at(self, now_s: float) -> float:
         """The soonest moment at which a call fits: now, or when the oldest counted slot leaves the window."""

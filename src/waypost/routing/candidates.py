@@ -116,7 +116,19 @@ def compile_plan(
         candidates.extend(
             _candidates(reference, target, tier, len(candidates), providers[reference.provider], policy, prices)
         )
-    strategy = settings.strategy
+    return _plan(settings, route, candidates, revision)
+
+
+def narrowed(plan: Plan, kept: Sequence[int], revision: str) -> Plan:
+    """The plan for calls that only the candidates `kept` can serve, which must be some: itself if these are all."""
+    if len(kept) == len(plan.candidates):
+        return plan
+    candidates = [msgspec.structs.replace(plan.candidates[place], index=index) for index, place in enumerate(kept)]
+    return _plan(plan.settings, plan.route, candidates, revision)
+
+
+def _plan(settings: Route, route: str | None, candidates: Sequence[Candidate], revision: str) -> Plan:
+    strategy, groups = settings.strategy, grouped(candidates)
     statics = msgspec.json.encode(
         PlanRecord(
             name=settings.name,
@@ -127,7 +139,8 @@ def compile_plan(
         ),
         order="deterministic",
     )
-    fixed = len(candidates) == len(tiers) and (strategy is Strategy.ORDERED or len(settings.targets) == 1)
+    drawn = strategy is not Strategy.ORDERED and sum(group[0].tier == 0 for group in groups) > 1
+    fixed = len(candidates) == len(groups) and not drawn
     return Plan(
         id=blake2b(statics, digest_size=8).hexdigest(),
         name=settings.name,
@@ -136,7 +149,7 @@ def compile_plan(
         strategy=strategy,
         candidates=tuple(candidates),
         statics=statics,
-        groups=grouped(candidates),
+        groups=groups,
         capabilities=_common(candidates),
         any_denied=any(candidate.denied for candidate in candidates),
         single_order=tuple(range(len(candidates))) if fixed else None,

@@ -72,9 +72,9 @@ class Health:
             self.latency_ms,
         )
 
-    def admit(self, now_s: float, *, last_resort: bool = False) -> bool:
-        """Whether a call may go out now. Takes one call of the rate, and the probe of each breaker not closed."""
-        if self.rate is not None and not self.rate.take(now_s):
+    def admit(self, now_s: float, *, last_resort: bool = False, calls: int = 1) -> bool:
+        """Whether a call may go out now. Takes the probe of each breaker not closed, and `calls` of the rate."""
+        if self.rate is not None and not self.rate.take(now_s, calls):
             return False
         if self.is_well:
             return True
@@ -84,7 +84,7 @@ class Health:
                 for other in taken:
                     other.abandon(now_s)
                 if self.rate is not None:
-                    self.rate.give_back(now_s)
+                    self.rate.give_back(now_s, calls)
                 return False
             if not breaker.closed:
                 taken.append(breaker)
