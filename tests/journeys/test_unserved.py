@@ -50,10 +50,3 @@ async def test_an_option_that_does_nothing_is_refused(
     assert (answer.status_code, answer.headers["x-waypost-error"]) == (400, "bad_request")
     assert house.simulator.received_count == 0
     assert ("type" in answer.json()) == (path == MESSAGES)
-
-
-@pytest.mark.parametrize("path", ["/v1/embeddings"])
-async def test_a_protocol_of_a_later_release_is_named_as_such(house: House, path: str) -> None:
-    answer = await post(house, path, CALL, {})
-    assert (answer.status_code, answer.headers["x-waypost-error"]) == (404, "unknown_model")
-    assert "not served by this release" in answer.json()["error"]["message"]

@@ -26,7 +26,8 @@ PATHED = msgspec.structs.replace(
     doors=(Door("/model/{model}/talk", stream=False), Door("/model/{model}/talk-stream", stream=True)),
 )
 FLAGGED = msgspec.structs.replace(PLAIN, name="flagged", doors=(Door("/v1/flagged/stream", stream=True),))
-PLAN = DoorPlan((PLAIN, ASKING, PATHED, FLAGGED))
+EMBEDDING = msgspec.structs.replace(PLAIN, doors=(Door("/v1/vectors", embeds=True),))
+PLAN = DoorPlan((PLAIN, ASKING, PATHED, FLAGGED, EMBEDDING))
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,13 @@ def test_paths_at_which_there_is_no_door(path: str) -> None:
 def test_the_query_decides_the_form(path: str) -> None:
     forms = [PLAN.find(path, query) for query in ("", "form=array")]
     assert [form.dialect for form in forms if form is not None] == [ASKING, ARRAY]
+
+
+def test_a_door_for_embeddings_is_known_as_such() -> None:
+    entry, other = PLAN.find("/v1/vectors", ""), PLAN.find("/v1/plain", "")
+    assert entry is not None
+    assert other is not None
+    assert (entry.dialect, entry.embeds, other.embeds) == (EMBEDDING, True, False)
 
 
 def test_what_has_nothing_to_say_beside_its_body_may_be_fast() -> None:

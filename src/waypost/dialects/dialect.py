@@ -122,12 +122,13 @@ class Writer(Protocol):
 class Door(Struct, frozen=True):
     """A path that is served, `{model}` in it standing for a name. `stream` None: the body says whether to stream.
 
-    `counts`: tokens are counted there, and no model is asked.
+    `counts`: tokens are counted there, and no model is asked. `embeds`: inputs are turned into vectors.
     """
 
     path: str
     stream: bool | None = None
     counts: bool = False
+    embeds: bool = False
 
 
 class Memory(Struct, frozen=True, kw_only=True):

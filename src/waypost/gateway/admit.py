@@ -8,6 +8,7 @@ from waypost.conversation.faults import ErrorKind, Refused
 from waypost.conversation.options import CallOptions
 from waypost.dialects.dialect import Glance
 from waypost.gateway.call import NO_OPTIONS, Address, Call
+from waypost.gateway.embedding import look_at
 from waypost.gateway.gateway import Gateway
 
 MOST_TAGS = 32
@@ -27,7 +28,7 @@ def admit(gateway: Gateway, call: Call, glance: Glance | None = None) -> Glance:
         gateway.tally.unauthorized += 1
         raise
     if glance is None:
-        glance = call.dialect.glance(call.exchange.body)
+        glance = call.dialect.glance(call.exchange.body) if call.embedding is None else look_at(call, call.embedding)
         if call.address is not None:
             glance = addressed(glance, call.address)
     if glance.combination_id is not None:

@@ -4,37 +4,27 @@ An attempt either answers the caller or raises. What a fault means for the loop 
 table to say (`routing/faults.py`), never for this file.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from itertools import chain
 
 from msgspec import Struct
 
-from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind, Refused, UpstreamFault
+from waypost.conversation.faults import CallerError, ErrorKind, Fault, Refused, UpstreamFault
 from waypost.dialects.dialect import Dialect
 from waypost.gateway.answer import error_headers, fault_headers
 from waypost.gateway.call import Call, Course
+from waypost.gateway.embedding import answer_embedding, calls_needed, first_batch
 from waypost.gateway.gateway import Gateway, Lane
 from waypost.gateway.headers import passed_headers
 from waypost.gateway.interfaces import Incoming
 from waypost.gateway.order import counts
 from waypost.gateway.passage import Passage, Relay, Translation
+from waypost.gateway.refusal import ProviderRefusal, read_refusal
 from waypost.gateway.streaming import stream_answer, without_secrets
 from waypost.gateway.whole import answer_whole, request_for, speak_alike
 from waypost.ledger.records import Attempt, Outcome
 from waypost.routing.faults import consequence, worth_trying_after_overflow
 from waypost.upstream.pool import DeadlinePassed
-
-MOST_ERROR_BYTES = 256 * 1024
-
-
-class ProviderRefusal(UpstreamFault):
-    """A provider's error answer, kept whole: in its own protocol the caller gets it as it came."""
-
-    def __init__(self, fault: Fault, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        super().__init__(fault)
-        self.status = status
-        self.headers = headers
-        self.body = body
 
 
 class Sent(Struct, frozen=True):
@@ -65,10 +55,11 @@ async def attempt_all(gateway: Gateway, call: Call, course: Course, sent: Sent |
         own_key = call.options.api_key is not None
         if own_key and any(each.model == lane.candidate.model for each in call.attempts):
             continue  # another of our logins would be tried with the same key
+        calls = 1 if call.embedding is None else calls_needed(call.embedding, lane)
         if (
             sent is None
             and not own_key
-            and not lane.health.admit(gateway.clock.now(), last_resort=course.decision.last_resort)
+            and not lane.health.admit(gateway.clock.now(), last_resort=course.decision.last_resort, calls=calls)
         ):
             continue
         try:
@@ -97,7 +88,11 @@ async def attempt(gateway: Gateway, call: Call, course: Course, lane: Lane, sent
     call.tries += 1
     try:
         if sent is None:
-            outgoing = request_for(call, course, lane)
+            outgoing = (
+                request_for(call, course, lane)
+                if call.embedding is None
+                else first_batch(gateway, call, course, lane, call.embedding)
+            )
             sent = Sent(clock.now(), gateway.upstream.send(outgoing))
         try:
             incoming = await sent.answer
@@ -108,6 +103,8 @@ async def attempt(gateway: Gateway, call: Call, course: Course, lane: Lane, sent
             status = incoming.status
             if status != 200:
                 await read_refusal(call, lane, incoming)
+            elif call.embedding is not None:
+                await answer_embedding(gateway, call, course, lane, call.embedding, incoming)
             elif course.glance.stream:
                 spoken, through = passage(call, course, lane)
                 await stream_answer(call, incoming, spoken, through, course.timeouts, started, clock)
@@ -141,22 +138,6 @@ def passage(call: Call, course: Course, lane: Lane) -> tuple[Dialect, Passage]:
         return call.dialect, Relay(call.dialect, hide_usage=not asked)
     created = call.started_ns // 1_000_000_000
     return lane.dialect, Translation(lane.dialect, call.dialect, lane.candidate.model, asked, created)
-
-
-async def read_refusal(call: Call, lane: Lane, incoming: Incoming) -> None:
-    """An answer that is not 200: raises what it means, without the key that some providers quote in it."""
-    status, headers = incoming.status, incoming.headers
-    if status < 400:
-        message = f"the provider answered {status}, which is no answer to a model call"
-        raise UpstreamFault(Fault(kind=FaultKind.MALFORMED, status=status, message=message))
-    try:
-        body = await incoming.read(MOST_ERROR_BYTES)
-    except UpstreamFault:
-        body = b""  # the status alone says what is wrong
-    if call.line is not None:
-        body = call.line.conceal(body)
-        headers = {name: call.line.conceal_text(value) for name, value in headers.items()}
-    raise ProviderRefusal(lane.dialect.read_fault(status, headers, body), status, headers, body)
 
 
 def note(
@@ -213,7 +194,9 @@ def give_up(gateway: Gateway, call: Call, course: Course, last: tuple[Lane, Upst
     tried = "; ".join(f"{each.provider}/{each.model} ({each.error or each.outcome}): {said}" for each, said in told)
     raise Refused(
         ErrorKind.UPSTREAM_FAILED,
-        f"Every candidate failed: {tried}" if tried else "Every candidate is resting after failures; none was called.",
+        f"Every candidate failed: {tried}"
+        if tried
+        else "Every candidate is resting after failures, or has no room at its rate limit; none was called.",
         retry_after_s=soonest,
         detail={
             "attempts": [

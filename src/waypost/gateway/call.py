@@ -10,6 +10,7 @@ from waypost.conversation.options import CallOptions
 from waypost.conversation.reply import Usage
 from waypost.conversation.request import Request
 from waypost.dialects.dialect import Dialect, Glance
+from waypost.dialects.embeddings.embedder import EmbeddingRequest, Encoding, Outgoing
 from waypost.gateway.keyring import ANYONE, Caller
 from waypost.governance.allowances import Allowance, Reservation
 from waypost.governance.pricing import Price
@@ -23,7 +24,7 @@ from waypost.upstream.lines import Line
 from waypost.wire.exchange import Exchange
 
 if TYPE_CHECKING:
-    from waypost.gateway.gateway import Lane
+    from waypost.gateway.gateway import Lane, Service
 
 NO_OPTIONS = CallOptions()
 
@@ -70,11 +71,40 @@ class Course(Struct, frozen=True):
     deadline: float
 
 
+class Embedding(Struct):
+    """What is known of a call for embeddings beside what is of every call. `inputs`: how many.
+
+    `request` is read once a provider has to be asked in another form; `batches` are what the attempt under way sends,
+    `relayed` if that is the caller's own bytes.
+    """
+
+    inputs: int = 0
+    request: EmbeddingRequest | None = None
+    batches: tuple[Outgoing, ...] = ()
+    relayed: bool = False
+
+    @property
+    def encoding(self) -> Encoding:
+        """Of vectors that are not relayed."""
+        return Encoding.FLOAT if self.request is None else self.request.encoding
+
+
+class Lost(Struct):
+    """What attempts that failed had used all the same: input tokens, and nano-dollars (None: not known).
+
+    `held`: how much of that was held beside the call's own bound.
+    """
+
+    tokens: int = 0
+    cost: int | None = 0
+    held: int = 0
+
+
 class Call(Struct):
     """Times are seconds of the loop's clock unless the name says otherwise; money is nano-dollars.
 
     `counting` marks a token count: it walks like a call, costs nothing and has no stream. `address` goes before what
-    the body says.
+    the body says. `embedding`: only of a call for embeddings, which has no stream either.
     """
 
     exchange: Exchange
@@ -83,7 +113,9 @@ class Call(Struct):
     started_ns: int
     counting: bool = False
     address: Address | None = None
+    embedding: Embedding | None = None
     # admit
+    service: "Service | None" = None  # what only some providers give
     caller: Caller = ANYONE
     options: CallOptions = NO_OPTIONS
     tags: tuple[tuple[str, str], ...] = ()
@@ -110,6 +142,7 @@ class Call(Struct):
     dropped: tuple[str, ...] = ()
     replied: list[bytes] | None = None  # the answer's bytes, only where the route stores bodies
     usage: Usage | None = None
+    lost: Lost | None = None
     fault: Fault | None = None
     # record
     settled: bool = False

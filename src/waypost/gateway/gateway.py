@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from waypost.config.model import Config, Policy
 from waypost.conversation.faults import ErrorKind, Refused
 from waypost.dialects.dialect import Dialect
+from waypost.dialects.embeddings import EMBEDDERS
+from waypost.dialects.embeddings.embedder import Embedder
 from waypost.gateway.call import Call, Standing
 from waypost.gateway.headers import Headers, names_of
 from waypost.gateway.interfaces import Clock, Journal, Log, Responses, Upstream
@@ -20,7 +22,7 @@ from waypost.gateway.keyring import Caller, Keyring
 from waypost.governance.allowances import Budgets
 from waypost.governance.pricing import Price, describe
 from waypost.ledger.records import Planned
-from waypost.routing.candidates import Candidate, Plan
+from waypost.routing.candidates import Candidate, Plan, narrowed
 from waypost.routing.health import Health, HealthBook
 from waypost.routing.tables import Tables
 from waypost.telemetry.tally import Tally
@@ -38,7 +40,8 @@ DEFAULT_OUTPUT = 16_384  # tokens held for a call without a limit, where the pro
 class Lane:
     """One candidate of a plan with the running parts behind it.
 
-    `dialect` is spoken with it, at the provider's own paths; `line` dials it for that.
+    `dialect` is spoken with it, at the provider's own paths; `line` dials it for that. `embedder`: how it embeds, where
+    that is known; `batch`: how many inputs it then takes at once, in whichever dialect.
     """
 
     candidate: Candidate
@@ -46,11 +49,30 @@ class Lane:
     dialect: Dialect
     line: Line
     names: Headers  # the answer's headers that are the same for every call it serves
+    embedder: Embedder | None = None
+    batch: int = 1
 
     @property
     def counts_tokens(self) -> bool:
         """Whether the provider has an endpoint of its own for that."""
         return self.line.provider.count_tokens and self.dialect.count_path is not None
+
+
+class Service(Struct, frozen=True):
+    """What not every provider gives: `able` tells of a lane whether it does.
+
+    `kind` and `missing` are what a caller is told where nobody does; `{name}` in it is what was put into "model".
+    """
+
+    able: Callable[[Lane], bool]
+    kind: ErrorKind
+    missing: str
+
+
+def embedder_for(line: Line, model: str) -> Embedder | None:
+    """How a provider embeds with this model in the dialect of the line; not known of one whose paths are its own."""
+    found = EMBEDDERS.get(line.provider.dialect) if line.provider.path is None else None
+    return found if found is not None and found.serves(model) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,26 +99,33 @@ class Gateway:
     planned: set[str]  # plans that the journal has; bounded by being emptied
     responses: Responses | None = None  # None: none are kept, whatever a route says
     _lanes: dict[tuple[str, str], tuple[Lane, ...]] = field(default_factory=dict)
-    _standings: dict[tuple[str | None, str, str | None, str], Standing] = field(default_factory=dict)
+    _standings: dict[tuple[str | None, str, str | None, str, Service | None], Standing] = field(default_factory=dict)
     _prepared: "dict[tuple[str | None, str, str, frozenset[str]], Prepared | None]" = field(default_factory=dict)
     _price_json: dict[Price, Raw] = field(default_factory=dict)
 
-    def standing(self, caller: Caller, name: str, task: str | None, dialect: str = "") -> Standing:
-        """`dialect`: the caller's. Raises Refused: UNKNOWN_MODEL, POLICY_DENIED for a name that is not the key's."""
-        key = (caller.name, name, task, dialect)
+    def standing(
+        self, caller: Caller, name: str, task: str | None, dialect: str = "", service: Service | None = None
+    ) -> Standing:
+        """`dialect`: the caller's. With a `service` only those who give it are candidates.
+
+        Raises Refused: UNKNOWN_MODEL, POLICY_DENIED for a name that is not the key's, the service's for nobody.
+        """
+        key = (caller.name, name, task, dialect, service)
         standing = self._standings.get(key)
         if standing is None:
-            standing = self._stand(caller, name, task, dialect)
+            standing = self._stand(caller, name, task, dialect, service)
             if len(self._standings) >= MOST_PLANS:
                 self._standings.pop(next(iter(self._standings)))
             self._standings[key] = standing
         return standing
 
-    def _stand(self, caller: Caller, name: str, task: str | None, dialect: str) -> Standing:
+    def _stand(self, caller: Caller, name: str, task: str | None, dialect: str, service: Service | None) -> Standing:
         found = self.tables.find(name, task)
         # Where it goes, and not what was asked for: a task type leads away from the name in "model".
         if caller.routes is not None and found.plan.name not in caller.routes:
             raise Refused(ErrorKind.POLICY_DENIED, f"Key {caller.name!r} may not call {found.plan.name!r}.")
+        if service is not None:
+            found = msgspec.structs.replace(found, plan=self._able(found.plan, dialect, service))
         lanes = self.lanes(found.plan, dialect)
         return Standing(
             found,
@@ -107,6 +136,12 @@ class Gateway:
             max(lane.line.provider.default_max_output or DEFAULT_OUTPUT for lane in lanes),
             len(lanes) == 1 and lanes[0].health.rate is None,
         )
+
+    def _able(self, plan: Plan, dialect: str, service: Service) -> Plan:
+        kept = [index for index, lane in enumerate(self.lanes(plan, dialect)) if service.able(lane)]
+        if not kept:
+            raise Refused(service.kind, service.missing.format(name=plan.name))
+        return narrowed(plan, kept, self.config.revision)
 
     def prepared(
         self, key: tuple[str | None, str, str, frozenset[str]], prepare: "Callable[[], Prepared | None]"
@@ -138,7 +173,10 @@ class Gateway:
         elif provider.stream_path is not None:
             spoken = msgspec.structs.replace(spoken, stream_path=provider.stream_path)
         health = self.health.of(candidate.provider, candidate.target_key, candidate.credential_key)
-        return Lane(candidate, health, spoken, line, names_of(plan.route, candidate))
+        embedder = embedder_for(line, candidate.model)
+        embedders = (embedder_for(each, candidate.model) for each in lines.values())
+        batch = min((each.largest_batch(candidate.model) for each in embedders if each is not None), default=1)
+        return Lane(candidate, health, spoken, line, names_of(plan.route, candidate), embedder, batch)
 
     def write_plan(self, plan: Plan) -> None:
         """Puts the plan on record: decisions made with it can be explained. `planned` says if it is."""

@@ -20,7 +20,7 @@ from waypost.routing.health import View, observe
 def order(gateway: Gateway, call: Call, glance: Glance) -> Course:
     """Decides. Raises Refused where no candidate may serve the call, naming the rule."""
     options, caller = call.options, call.caller
-    standing = gateway.standing(caller, glance.model, options.task or glance.task, call.dialect.name)
+    standing = gateway.standing(caller, glance.model, options.task or glance.task, call.dialect.name, call.service)
     found = call.found = standing.found
     plan = found.plan
     if found.misfit:

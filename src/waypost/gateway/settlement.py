@@ -3,11 +3,13 @@
 docs/decisions/0005 says what is charged when the provider does not say.
 """
 
+import msgspec
+
 from waypost.conversation.faults import ErrorKind, Refused
 from waypost.conversation.reply import Usage
 from waypost.dialects.dialect import Glance
-from waypost.gateway.call import Call, Clamp, Course, Standing
-from waypost.gateway.gateway import Gateway
+from waypost.gateway.call import Call, Clamp, Course, Lost, Standing
+from waypost.gateway.gateway import Gateway, Lane
 from waypost.gateway.passage import BYTES_A_TOKEN
 from waypost.governance.allowances import Allowance, Denied, Reservation, affordable, reserve_all
 from waypost.governance.money import dollars
@@ -108,8 +110,39 @@ def settle(gateway: Gateway, call: Call) -> None:
         price = call.price = lane.candidate.price_at(call.started_ns / 1e9)
         if price is not None and usage is not None:
             call.cost = cost(price, usage)
+    if call.lost is not None:
+        add_lost(call, call.lost)
     if call.reservation is not None:
         charge(gateway, call, call.reservation)
+
+
+def add_lost(call: Call, lost: Lost) -> None:
+    """What attempts that failed had used is part of what the call used and cost; where nobody answered, all of it."""
+    used = call.usage or Usage(input=0, output=0)
+    call.usage = msgspec.structs.replace(used, input=(used.input or 0) + lost.tokens)
+    answered = call.cost if call.committed else 0
+    call.cost = None if answered is None or lost.cost is None else answered + lost.cost
+
+
+def note_lost(call: Call, lane: Lane, tokens: int) -> None:
+    """An attempt at this candidate fails although it answered, if not for the whole of the call."""
+    lost = call.lost = call.lost or Lost()
+    price = lane.candidate.price_at(call.started_ns / 1e9)
+    price_paid = None if price is None else cost(price, Usage(input=tokens, output=0))
+    lost.tokens += tokens
+    lost.cost = None if lost.cost is None or price_paid is None else lost.cost + price_paid
+
+
+def hold_lost(gateway: Gateway, call: Call) -> None:
+    """Holds what failed attempts cost beside the call's bound, which is for the next. Raises Refused(OVER_BUDGET)."""
+    held, lost = call.reservation, call.lost
+    if held is None or lost is None or lost.cost is None:
+        return
+    at_s, more = gateway.clock.wall_ns() / 1e9, lost.cost - lost.held
+    denied = held.extend(more, at_s)
+    if denied is not None:
+        raise over_budget(denied, more, at_s)
+    lost.held = lost.cost
 
 
 def charge(gateway: Gateway, call: Call, held: Reservation) -> None:

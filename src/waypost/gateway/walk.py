@@ -12,7 +12,7 @@ from waypost.dialects.dialect import Dialect, Glance
 from waypost.gateway.admit import admit
 from waypost.gateway.answer import error_headers, fault_headers
 from waypost.gateway.attempt import Sent, attempt_all
-from waypost.gateway.call import Address, Call, Course
+from waypost.gateway.call import Address, Call, Course, Embedding
 from waypost.gateway.gateway import Gateway
 from waypost.gateway.memory import go_on, keep_answer
 from waypost.gateway.order import accept, answer_dry_run, order
@@ -31,6 +31,7 @@ async def walk(
     address: Address | None = None,
     identity: str | None = None,
     counting: bool = False,
+    embedding: bool = False,
 ) -> None:
     """Answers one call. Every call that gets past the door leaves exactly one row.
 
@@ -39,7 +40,8 @@ async def walk(
     """
     started_ns = gateway.clock.wall_ns()
     identity = identity or call_id(started_ns, gateway.dice())
-    call = Call(exchange, dialect, identity, started_ns, counting=counting, address=address)
+    embeds = Embedding() if embedding else None
+    call = Call(exchange, dialect, identity, started_ns, counting=counting, address=address, embedding=embeds)
     gateway.calls[call.id] = call
     await see_through(gateway, call, steps(gateway, call, glance))
 

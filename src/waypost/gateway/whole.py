@@ -38,13 +38,18 @@ def request_for(call: Call, course: Course, lane: Lane) -> Outgoing:
     """The call as this candidate is to get it. Raises Refused where the route rejects what can't be carried."""
     relayed = speak_alike(lane.dialect, call.dialect)
     body = edited_body(call, course, lane) if relayed else translated_body(call, course, lane)
-    line = call.line = lane.line if call.options.api_key is None else own_line(lane, call.options.api_key)
+    call.line = lane.line if call.options.api_key is None else own_line(lane, call.options.api_key)
+    path = path_of(lane.dialect, streamed=course.glance.stream, counting=call.counting)
+    return outgoing(call, course, lane, path, body, relayed=relayed)
+
+
+def outgoing(call: Call, course: Course, lane: Lane, path: str, body: bytes, *, relayed: bool) -> Outgoing:
+    """A request over `call.line`. `relayed`: in the caller's own protocol, so what it says beside its body goes too."""
     timeouts = course.timeouts
-    streamed = course.glance.stream
-    return line.outgoing(
-        path_of(lane.dialect, streamed=streamed, counting=call.counting),
+    return (call.line or lane.line).outgoing(
+        path,
         lane.candidate.model,
-        query_for(call, lane, relayed=relayed, streamed=streamed),
+        query_for(call, lane, relayed=relayed, streamed=course.glance.stream),
         request_headers(call.exchange.headers, lane, relayed, own_key=call.options.api_key is not None),
         body,
         connect_s=timeouts.connect_s,
@@ -115,15 +120,20 @@ def translated_body(call: Call, course: Course, lane: Lane) -> bytes:
         if call.dialect.for_request is not None:
             call.dialect = call.dialect.for_request(call.dialect, call.request)
     written = lane.dialect.write_request(call.request, shape_of(lane, course.clamp.max_output))
+    tell_dropped(call, course, lane, written.dropped)
+    return written.body
+
+
+def tell_dropped(call: Call, course: Course, lane: Lane, dropped: tuple[str, ...]) -> None:
+    """What this candidate can't carry is told, or Refused, or neither, as the route says."""
     policy = course.plan.settings.dropped_parameters
-    if written.dropped and policy is DroppedParameters.REJECT:
-        names = ", ".join(written.dropped)
+    if dropped and policy is DroppedParameters.REJECT:
+        names = ", ".join(dropped)
         raise Refused(
             ErrorKind.BAD_REQUEST,
             f"{lane.candidate.target_key} can't carry: {names}. Leave these out, or let the route warn.",
         )
-    call.dropped = written.dropped if policy is DroppedParameters.WARN else ()
-    return written.body
+    call.dropped = dropped if policy is DroppedParameters.WARN else ()
 
 
 def read_request(call: Call) -> Request:
@@ -168,17 +178,23 @@ def request_headers(
 
 async def answer_whole(gateway: Gateway, call: Call, course: Course, lane: Lane, incoming: Incoming) -> None:
     """Reads the whole answer, looks at it, and gives it to the caller. Raises UpstreamFault if it is none."""
+    body = await read_whole(gateway, call, incoming)
+    if call.counting:
+        check_count(call.dialect, body)
+    else:
+        call.usage, body = looked_at(call.dialect, lane, body, call.started_ns)
+    respond(gateway, call, incoming, body)
+
+
+async def read_whole(gateway: Gateway, call: Call, incoming: Incoming) -> bytes:
+    """Raises UpstreamFault, also for what does not call itself JSON."""
     asked = gateway.clock.now()
     try:
         body = await incoming.read(MOST_REPLY_BYTES)
     finally:
         call.provider_s += gateway.clock.now() - asked
     require_json(incoming)
-    if call.counting:
-        check_count(call.dialect, body)
-    else:
-        call.usage, body = looked_at(call.dialect, lane, body, call.started_ns)
-    respond(gateway, call, incoming, body)
+    return body
 
 
 def looked_at(dialect: Dialect, lane: Lane, body: bytes, started_ns: int) -> tuple[Usage | None, bytes]:
@@ -216,7 +232,7 @@ def respond(gateway: Gateway, call: Call, incoming: Incoming, body: bytes) -> No
     call.outcome = Outcome.OK
     call.status = 200
     call.committed = True
-    call.seen_output = len(body) // BYTES_A_TOKEN + 1
+    call.seen_output = len(body) // BYTES_A_TOKEN + 1 if call.embedding is None else 0
     if call.replied is not None:
         call.replied.append(body)
     settle(gateway, call)

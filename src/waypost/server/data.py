@@ -7,6 +7,7 @@ import msgspec
 
 from waypost.conversation.faults import STATUS, CallerError, ErrorKind, Refused
 from waypost.dialects.dialect import Dialect
+from waypost.dialects.embeddings import asked_for_in
 from waypost.gateway.answer import fault_headers
 from waypost.gateway.fast_path import FastPath
 from waypost.gateway.gateway import Gateway
@@ -21,7 +22,6 @@ from waypost.wire.exchange import Direct, Exchange
 
 JSON = ("content-type", "application/json")
 ALIVE = frozenset({"/", "/health", "/livez", "/readyz"})  # some clients open their connection by a HEAD of "/"
-LATER = {"/v1/embeddings": "embeddings"}
 KINDS = {
     400: ErrorKind.BAD_REQUEST,
     401: ErrorKind.UNAUTHORIZED,
@@ -45,7 +45,7 @@ class Doors:
     ) -> None:
         self._take = fast_path.take
         self._dialects = dialects
-        self._plan = DoorPlan(dialects.values())
+        self._plan = DoorPlan((*dialects.values(), asked_for_in(dialects["openai_chat"])))
         self._plain = self._plan.plain
         self._current = current
         self._status = status
@@ -62,7 +62,14 @@ class Doors:
             path = exchange.path
             entry = self._plan.find(path, exchange.query)
             if entry is not None:
-                await walk(self._current(), exchange, entry.dialect, address=entry.address, counting=entry.counts)
+                await walk(
+                    self._current(),
+                    exchange,
+                    entry.dialect,
+                    address=entry.address,
+                    counting=entry.counts,
+                    embedding=entry.embeds,
+                )
                 return
         stored = stored_place(exchange.method, exchange.path)
         if stored is not None:
@@ -129,13 +136,8 @@ class Doors:
         return headers, dialect.write_fault(error)
 
     def _no_door(self, path: str) -> CallerError:
-        later = LATER.get(path)
         calls = ", ".join(self._plan.paths())
-        message = (
-            f"{later} is not served by this release: it speaks {calls}."
-            if later
-            else f"There is nothing at {path[:200]!r}. Calls go to {calls}."
-        )
+        message = f"There is nothing at {path[:200]!r}. Calls go to {calls}."
         return CallerError(kind=ErrorKind.UNKNOWN_MODEL, message=message, status=STATUS[ErrorKind.UNKNOWN_MODEL])
 
 

@@ -18,12 +18,13 @@ MODEL = "{model}"
 class Entry(Struct, frozen=True):
     """A call's dialect, in the form that its query asks for, and what its path says.
 
-    `counts`: only its tokens are to be counted.
+    `counts`: only its tokens are to be counted. `embeds`: its inputs are to be turned into vectors.
     """
 
     dialect: Dialect
     address: Address | None = None
     counts: bool = False
+    embeds: bool = False
 
 
 class Gap(Struct, frozen=True):
@@ -57,7 +58,7 @@ class DoorPlan:
         self.plain: Mapping[str, Dialect] = {
             door.path: dialect
             for door, dialect in exact
-            if door.stream is None and not door.counts and dialect.for_query is None
+            if door.stream is None and not door.counts and not door.embeds and dialect.for_query is None
         }
         self._exact = {door.path: (dialect, door) for door, dialect in exact}
         gaps = [_gap(door, dialect) for door, dialect in told if MODEL in door.path]
@@ -72,7 +73,7 @@ class DoorPlan:
         if found is not None:
             dialect, door = found
             address = None if door.stream is None else Address(None, door.stream)
-            return Entry(_form(dialect, query), address, door.counts)
+            return Entry(_form(dialect, query), address, door.counts, door.embeds)
         for gap in self._gaps:
             if gap.fits(path):
                 return Entry(_form(gap.dialect, query), Address(gap.model(path), gap.stream), gap.counts)
