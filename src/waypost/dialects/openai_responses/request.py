@@ -82,6 +82,7 @@ _format_decoder = Decoder(_Format)
 
 _MODES = {"auto": ToolChoiceMode.AUTO, "none": ToolChoiceMode.NONE, "required": ToolChoiceMode.ANY}
 _NAMED = frozenset((*_Body.__struct_fields__, "waypost"))
+_TAKEN = frozenset(("tool_choice", "reasoning", "text", "metadata", "include", "safety_identifier"))
 _OUR_LABELS = frozenset(("task", "combination_id"))
 _REMEDIES = {
     "previous_response_id": "send the whole conversation in `input`, let the route keep responses (`store_responses`)",
@@ -112,6 +113,8 @@ def _read(seen: _Body, members: Members) -> Request:
     if not told(seen.input) and not seen.instructions:
         raise ShapeError("input: is missing")
     rest = _Rest(members)
+    if _TAKEN.isdisjoint(members):  # as of most plain calls
+        return _request(seen, rest.rest())
     choice = rest.take("tool_choice", _read_choice)
     reasoning = rest.take_part("reasoning", _read_reasoning)
     output = rest.take_part("text", _read_text)
@@ -122,26 +125,36 @@ def _read(seen: _Body, members: Members) -> Request:
     others = [name for name in included if name not in (LOGPROBS, ENCRYPTED)]
     if others or ENCRYPTED in included:
         rest.put("include", [name for name in included if name != LOGPROBS])
-    tools = tuple([tool for i, raw in enumerate(seen.tools or ()) for tool in _read_tools(raw, f"tools[{i}]")])
+    return msgspec.structs.replace(
+        _request(seen, rest.rest()),
+        logprobs=True if asked else None,
+        tool_choice=choice,
+        reasoning=reasoning,
+        output=output,
+        user=user,
+    )
+
+
+def _request(seen: _Body, extra: tuple[tuple[str, Json], ...]) -> Request:
+    """What the members with a name of their own say, and `extra`."""
+    tools: tuple[Tool | HostedTool, ...] = ()
+    if seen.tools:
+        tools = tuple([tool for i, raw in enumerate(seen.tools) for tool in _read_tools(raw, f"tools[{i}]")])
     return Request(
         dialect=NAME,
-        model=seen.model,
+        model=seen.model or "",
         turns=read_input(seen.input, seen.instructions, _spaces(tools) if tools else NO_SPACES),
         stream=seen.stream is True,
         usage_in_stream=True,
         max_tokens=seen.max_output_tokens,
         temperature=seen.temperature,
         top_p=seen.top_p,
-        logprobs=True if asked else None,
         top_logprobs=seen.top_logprobs,
         tools=tools,
-        tool_choice=choice,
         parallel_tool_calls=seen.parallel_tool_calls,
-        reasoning=reasoning,
-        output=output,
-        user=user,
+        user=seen.user or None,
         service_tier=seen.service_tier,
-        extra=rest.rest(),
+        extra=extra,
     )
 
 
