@@ -8,8 +8,8 @@ import pytest
 
 import waypost
 from waypost.config import catalogue
-from waypost.config.model import Auth, ProviderClass
 from waypost.config.dialects import DIALECTS
+from waypost.config.model import Auth, ProviderClass
 from waypost.config.provider_sections import CAPABILITIES, QUIRKS
 
 ENTRIES = catalogue.entries()
