@@ -239,11 +239,12 @@ async def run_command(
         *("-c", PROGRAM, *words),
         cwd=folder,
         env=environment(environ or {}),
-        stdin=asyncio.subprocess.PIPE,
+        # A pipe only for what is to be read: a command that ends at once would close it under the writer.
+        stdin=asyncio.subprocess.PIPE if given else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     async with asyncio.timeout(PATIENCE_S):
-        said, _ = await process.communicate(given)
+        said, _ = await process.communicate(given or None)
     assert process.returncode is not None
     return process.returncode, said
