@@ -18,22 +18,11 @@ SHAPE = Shape(model="m")
 STATUSES = (400, 401, 404, 429, 500, 503)
 
 
-def is_text(body: bytes) -> bool:
-    """The gateway translates nothing else (gateway/passage.py, gateway/whole.py)."""
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def request(dialect: Dialect, body: bytes) -> None:
     with suppress(Refused):
         glance = dialect.glance(body)
         edits = Edits(model="other", want_usage=glance.stream, max_output=5, remove_options=True)
         dialect.glance(dialect.edit(body, glance, edits))
-    if not is_text(body):
-        return
     with suppress(Refused):
         read = replace(dialect.read_request(body), model="m")
         for there in DIALECTS.values():
@@ -44,8 +33,6 @@ def request(dialect: Dialect, body: bytes) -> None:
 def reply(dialect: Dialect, body: bytes) -> None:
     with suppress(UpstreamFault):
         dialect.glance_reply(body)
-    if not is_text(body):
-        return
     with suppress(UpstreamFault):
         read = dialect.read_reply(body)
         for there in DIALECTS.values():
@@ -64,8 +51,6 @@ def stream(dialect: Dialect, body: bytes) -> None:
     with suppress(UpstreamFault):
         for frame in frames:
             watcher.see(frame)
-    if not all(is_text(frame.data or b"") for frame in frames):
-        return
     with suppress(UpstreamFault):
         for frame in frames:
             events += reader.feed(frame)

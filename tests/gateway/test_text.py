@@ -1,10 +1,14 @@
 """Bytes that are no text go through a relay as they are, and never into a translation."""
 
+from contextlib import nullcontext
+
 import pytest
 
-from waypost.conversation.faults import FaultKind, UpstreamFault
+from waypost.conversation.faults import FaultKind, Refused, UpstreamFault
+from waypost.dialects.dialect import Dialect
 from waypost.dialects.registry import DIALECTS
-from waypost.gateway.passage import Translation, is_text
+from waypost.dialects.wire_json import ShapeError, check_text
+from waypost.gateway.passage import Translation
 
 OPENAI, ANTHROPIC = DIALECTS["openai_chat"], DIALECTS["anthropic"]
 BROKEN = b'{"id":"c","choices":[{"index":0,"delta":{"content":"a"},"logprobs":{"content":"\xff"}}]}'
@@ -15,7 +19,25 @@ BROKEN = b'{"id":"c","choices":[{"index":0,"delta":{"content":"a"},"logprobs":{"
     [(b"", True), (b"plain", True), ("é\u2028".encode(), True), (b"\xff", False), (b"\xc3", False)],
 )
 def test_text_is_utf_8(data: bytes, expected: bool) -> None:
-    assert is_text(data) is expected
+    with nullcontext() if expected else pytest.raises(ShapeError, match="UTF-8"):
+        check_text(data)
+
+
+def test_what_came_before_a_broken_frame_is_still_given() -> None:
+    through = Translation(OPENAI, ANTHROPIC, "m", False, 1)
+    whole = BROKEN.replace(b"\xff", b"x")
+    written = through.take(OPENAI.framing().feed(b"data: " + whole + b"\n\ndata: " + BROKEN + b"\n\n"))
+    assert b'"a"' in written
+    assert through.fault is not None
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+def test_no_reader_takes_what_is_no_text(dialect: Dialect) -> None:
+    body = b'{"nobody":{"knows":"\xff"}}'
+    with pytest.raises(Refused, match="UTF-8"):
+        dialect.read_request(body)
+    with pytest.raises(UpstreamFault):
+        dialect.read_reply(body)
 
 
 def test_a_translated_stream_ends_where_it_is_no_text() -> None:
@@ -40,5 +62,5 @@ def test_a_translated_answer_is_text() -> None:
         class candidate:  # noqa: N801  stands for a value
             model = "m"
 
-    with pytest.raises(UpstreamFault, match="UTF-8"):
+    with pytest.raises(UpstreamFault, match=r"(?i)utf-8"):
         translated(ANTHROPIC, Lane(), body, 1)  # type: ignore[arg-type]

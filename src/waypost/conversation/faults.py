@@ -84,6 +84,11 @@ class CallerError(Struct, frozen=True, kw_only=True):
     code: str | None = None
 
 
+def broken_off(fault: Fault) -> CallerError:
+    """What a caller is told of a provider that failed when its answer had begun."""
+    return CallerError(kind=ErrorKind.UPSTREAM_FAILED, message=fault.message, status=502, cause=fault)
+
+
 class WaypostError(Exception):
     """Root of everything that Waypost raises on purpose."""
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from waypost.conversation.blocks import Block, Refusal, Text, Thinking
 from waypost.conversation.events import BlockStarted, Delta, Event, Failed, Finished, Reported, Started
-from waypost.conversation.faults import CallerError, Fault, FaultKind
+from waypost.conversation.faults import CallerError, Fault, FaultKind, UpstreamFault
 from waypost.conversation.fold import merge_usage
 from waypost.conversation.reply import Usage
 from waypost.dialects.dialect import Dialect, Reader, Watcher, Writer
@@ -39,7 +39,6 @@ class Passage(Protocol):
 
 
 TRUNCATED = Fault(kind=FaultKind.TRUNCATED, message="the stream ended before the answer was whole")
-NOT_TEXT = Fault(kind=FaultKind.MALFORMED, message="the answer is not UTF-8")
 BYTES_A_TOKEN = 3  # for estimates only
 
 
@@ -118,17 +117,6 @@ class Relay:
         return self._dialect.writer("", False).fail(error)
 
 
-def is_text(data: bytes) -> bool:
-    """What stays JSON in a translation is not looked at, and must not make a text that nobody can read."""
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 class Translation:
     """Different dialects: frames → events → the caller's frames."""
 
@@ -147,16 +135,16 @@ class Translation:
 
     def take(self, frames: list[Frame]) -> bytes:
         written = []
-        for frame in frames:
-            if self.finished:
-                break
-            if frame.data is not None and not is_text(frame.data):
-                self.fault = NOT_TEXT
-                break
-            for event in self._reader.feed(frame):
-                written.append(self._note(event))
-                if self.fault is not None:
-                    return b"".join(written)
+        try:
+            for frame in frames:
+                if self.finished:
+                    break
+                for event in self._reader.feed(frame):
+                    written.append(self._note(event))
+                    if self.fault is not None:
+                        return b"".join(written)
+        except UpstreamFault as failure:  # what was read before it is still the caller's
+            self.fault = failure.fault
         return b"".join(written)
 
     def end(self) -> bytes:

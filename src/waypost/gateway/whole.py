@@ -16,7 +16,7 @@ from waypost.gateway.headers import media_type, passed_headers
 from waypost.gateway.interfaces import Incoming
 from waypost.gateway.keyring import without_keys
 from waypost.gateway.memory import body_at_home
-from waypost.gateway.passage import BYTES_A_TOKEN, NOT_TEXT, is_text
+from waypost.gateway.passage import BYTES_A_TOKEN
 from waypost.gateway.settlement import settle
 from waypost.ledger.records import Outcome
 from waypost.upstream.lines import Line
@@ -138,8 +138,6 @@ def tell_dropped(call: Call, course: Course, lane: Lane, dropped: tuple[str, ...
 
 def read_request(call: Call) -> Request:
     """The neutral form of the call, with what its path says. Raises Refused."""
-    if not is_text(call.body):
-        raise Refused(ErrorKind.BAD_REQUEST, "The body is not UTF-8, as JSON has to be.")
     request, address = call.dialect.read_request(call.body), call.address
     if address is None:
         return request
@@ -219,8 +217,6 @@ def check_count(dialect: Dialect, body: bytes) -> None:
 
 def translated(dialect: Dialect, lane: Lane, body: bytes, started_ns: int) -> tuple[Usage | None, bytes]:
     """As `looked_at`, for a candidate that speaks another dialect."""
-    if not is_text(body):
-        raise UpstreamFault(NOT_TEXT)
     reply = lane.dialect.read_reply(body)
     if reply.created is None:  # not every protocol tells; those that do mean the moment of the answer
         reply = msgspec.structs.replace(reply, created=started_ns // 1_000_000_000)

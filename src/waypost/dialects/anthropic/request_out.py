@@ -14,12 +14,13 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Raw
 
-from waypost.conversation.blocks import Block, Document, Image, Refusal, Role, Text, Thinking, ToolCall, ToolResult
+from waypost.conversation.blocks import Block, Document, Image, Refusal, Role, Text, ToolCall, ToolResult
 from waypost.conversation.request import HostedTool, Reasoning, Request, Tool, ToolChoice, ToolChoiceMode, Turn
 from waypost.dialects.anthropic.blocks_out import Lose, block_out, text_out, with_cache
 from waypost.dialects.anthropic.blocks_out import Written as WrittenBlock
 from waypost.dialects.anthropic.models import Abilities, abilities
 from waypost.dialects.anthropic.words import NAME
+from waypost.dialects.claude import EFFORTS, in_unthought_tool_loop, thinking_budget
 from waypost.dialects.dialect import Shape, Written
 
 Members = dict[str, object]
@@ -27,9 +28,6 @@ Members = dict[str, object]
 _encode = msgspec.json.Encoder().encode
 _SYSTEM = (Role.SYSTEM, Role.DEVELOPER)
 _NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
-_SHARES = {"minimal": 0.2, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.9, "max": 0.9}
-_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
-_LEAST_BUDGET = 1024  # tokens; fewer are refused
 _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 
 
@@ -332,7 +330,7 @@ def _foreign_thinking(request: Request, able: Abilities, limit: int, lose: Lose)
             return {"thinking": {"type": "disabled"}}
         lose("reasoning_effort")
         return {}
-    effort = None if reasoning.effort is None else _EFFORTS.get(reasoning.effort)
+    effort = None if reasoning.effort is None else EFFORTS.get(reasoning.effort)
     if reasoning.effort is not None and effort is None:
         lose("reasoning_effort")
         return {}
@@ -342,29 +340,11 @@ def _foreign_thinking(request: Request, able: Abilities, limit: int, lose: Lose)
         if effort is not None:
             members["output_config"] = {"effort": effort}
         return members
-    budget = _budget(reasoning, limit)
-    if budget is None or forced or _in_unthought_tool_loop(request.turns):
+    budget = thinking_budget(reasoning, limit)
+    if budget is None or forced or in_unthought_tool_loop(request.turns, NAME):
         lose("reasoning_effort")
         return {}
     return {"thinking": {"type": "enabled", "budget_tokens": budget}}
-
-
-def _budget(reasoning: Reasoning, limit: int) -> int | None:
-    """Tokens, below the output limit they count towards; None if that leaves too few."""
-    share = _SHARES.get(reasoning.effort or "medium", 0.5)
-    wanted = reasoning.budget_tokens if reasoning.budget_tokens is not None else int(limit * share)
-    budget = max(_LEAST_BUDGET, wanted)
-    return budget if budget < limit else None
-
-
-def _in_unthought_tool_loop(turns: tuple[Turn, ...]) -> bool:
-    """Whether the last turn answers tool calls that no signed thinking led to: thinking can't be switched on there."""
-    if not turns or not any(isinstance(block, ToolResult) for block in turns[-1].blocks):
-        return False
-    for turn in reversed(turns):
-        if turn.role is Role.ASSISTANT:
-            return not any(isinstance(b, Thinking) and b.signature and b.origin == NAME for b in turn.blocks)
-    return True
 
 
 def _lose_the_rest(request: Request, lose: Lose) -> None:

@@ -36,7 +36,8 @@ from waypost.conversation.events import (
     Started,
     Stopped,
 )
-from waypost.conversation.faults import CallerError, ErrorKind
+from waypost.conversation.faults import CallerError, broken_off
+from waypost.conversation.fold import merge_usage
 from waypost.conversation.reply import Stop, Usage
 from waypost.conversation.signatures import carried
 from waypost.dialects.anthropic.blocks_out import is_own_citation, reply_block_out, tool_id
@@ -101,16 +102,12 @@ class StreamWriter:
                     self._stop = event.stop
                 return b""
             case Reported():
-                self._usage = event.usage if self._usage is None else _merged(self._usage, event.usage)
+                self._usage = merge_usage(self._usage, event.usage)
                 return b""
             case Finished():
                 return self._finish()
             case Failed():
-                return self.fail(
-                    CallerError(
-                        kind=ErrorKind.UPSTREAM_FAILED, message=event.fault.message, status=502, cause=event.fault
-                    )
-                )
+                return self.fail(broken_off(event.fault))
             case _:
                 assert_never(event)
 
@@ -281,9 +278,3 @@ class StreamWriter:
 
 def _event(name: bytes, data: object) -> bytes:
     return b"event: " + name + b"\ndata: " + _ENCODER.encode(data) + b"\n\n"
-
-
-def _merged(old: Usage, new: Usage) -> Usage:
-    """The last one told holds, member by member."""
-    told = {name: getattr(new, name) for name in new.__struct_fields__}
-    return Usage(**{name: getattr(old, name) if value is None else value for name, value in told.items()})

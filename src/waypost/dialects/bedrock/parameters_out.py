@@ -8,21 +8,18 @@ begun without it; Nova's `maxReasoningEffort`; `reasoning_effort`.
 import msgspec
 from msgspec import Raw
 
-from waypost.conversation.blocks import Role, Thinking, ToolResult
-from waypost.conversation.request import OutputFormat, Reasoning, Request, ToolChoiceMode, Turn
+from waypost.conversation.request import OutputFormat, Reasoning, Request, ToolChoiceMode
 from waypost.dialects.bedrock.blocks_out import Lose
 from waypost.dialects.bedrock.models import Abilities, Family
 from waypost.dialects.bedrock.tools_out import write_one_call
 from waypost.dialects.bedrock.words import NAME
+from waypost.dialects.claude import EFFORTS, in_unthought_tool_loop, thinking_budget
 from waypost.dialects.dialect import Shape
 
 Members = dict[str, object]
 
 _FIELDS = "additionalModelRequestFields"
-_SHARES = {"minimal": 0.2, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.9, "max": 0.9}
-_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
-_THREE_EFFORTS = {**_EFFORTS, "xhigh": "high", "max": "high"}
-_LEAST_BUDGET = 1024  # tokens; fewer are refused
+_THREE_EFFORTS = {**EFFORTS, "xhigh": "high", "max": "high"}
 _TIERS = frozenset(("default", "priority", "flex", "reserved"))
 _SAME_TIER = {"standard_only": "default"}
 _NAMED_FAMILIES = (Family.CLAUDE, Family.MISTRAL)  # those whose field is called `top_k`
@@ -156,7 +153,7 @@ def _foreign_reasoning(request: Request, shape: Shape, able: Abilities, fields: 
     if reasoning.enabled is False or reasoning.effort == "none":
         _forbid(able, fields, lose)
         return None
-    efforts = _EFFORTS if able.family is Family.CLAUDE else _THREE_EFFORTS
+    efforts = EFFORTS if able.family is Family.CLAUDE else _THREE_EFFORTS
     effort = None if reasoning.effort is None else efforts.get(reasoning.effort)
     if reasoning.effort is not None and effort is None:
         lose("reasoning_effort")
@@ -203,30 +200,12 @@ def _claudes(
     limit = request.max_tokens if request.max_tokens is not None else shape.default_max_output
     if shape.max_output is not None:
         limit = min(limit, shape.max_output)
-    budget = _budget(reasoning, limit) if able.budget else None
-    if budget is None or forced or _in_unthought_tool_loop(request.turns):
+    budget = thinking_budget(reasoning, limit) if able.budget else None
+    if budget is None or forced or in_unthought_tool_loop(request.turns, NAME):
         lose("reasoning_effort")
         return None
     fields["thinking"] = {"type": "enabled", "budget_tokens": budget}
     return None
-
-
-def _budget(reasoning: Reasoning, limit: int) -> int | None:
-    """Tokens, below the output limit they count towards; None if that leaves too few."""
-    share = _SHARES.get(reasoning.effort or "medium", 0.5)
-    wanted = reasoning.budget_tokens if reasoning.budget_tokens is not None else int(limit * share)
-    budget = max(_LEAST_BUDGET, wanted)
-    return budget if budget < limit else None
-
-
-def _in_unthought_tool_loop(turns: tuple[Turn, ...]) -> bool:
-    """Whether the last turn answers tool calls that no signed thinking led to: thinking can't be switched on there."""
-    if not turns or not any(isinstance(block, ToolResult) for block in turns[-1].blocks):
-        return False
-    for turn in reversed(turns):
-        if turn.role is Role.ASSISTANT:
-            return not any(isinstance(b, Thinking) and b.signature and b.origin == NAME for b in turn.blocks)
-    return True
 
 
 def _write_format(output: OutputFormat, members: Members, lose: Lose) -> None:

@@ -34,7 +34,7 @@ from waypost.conversation.events import (
     Started,
     Stopped,
 )
-from waypost.conversation.faults import CallerError, ErrorKind
+from waypost.conversation.faults import CallerError, broken_off
 from waypost.conversation.fold import merge_usage
 from waypost.conversation.reply import Stop, Usage
 from waypost.conversation.signatures import carried
@@ -97,10 +97,7 @@ class StreamWriter:
             case Finished():
                 return self._finish()
             case Failed():
-                fault = event.fault
-                return self.fail(
-                    CallerError(kind=ErrorKind.UPSTREAM_FAILED, message=fault.message, status=502, cause=fault)
-                )
+                return self.fail(broken_off(event.fault))
             case _:
                 assert_never(event)
 

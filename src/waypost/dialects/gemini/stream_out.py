@@ -21,7 +21,7 @@ from waypost.conversation.events import (
     Started,
     Stopped,
 )
-from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind, UpstreamFault
+from waypost.conversation.faults import CallerError, Fault, FaultKind, UpstreamFault, broken_off
 from waypost.conversation.fold import merge_usage
 from waypost.conversation.reply import Stop, Usage
 from waypost.dialects.gemini.faults import write_fault
@@ -99,11 +99,7 @@ class StreamWriter:
             case Finished():
                 return self._finish()
             case Failed():
-                return self.fail(
-                    CallerError(
-                        kind=ErrorKind.UPSTREAM_FAILED, message=event.fault.message, status=502, cause=event.fault
-                    )
-                )
+                return self.fail(broken_off(event.fault))
 
     def fail(self, error: CallerError) -> bytes:
         """The array is closed behind the error, so that it can be read."""

@@ -3,13 +3,13 @@
 from waypost.dialects.dialect import Dialect, Door
 from waypost.dialects.json_edit import rename_model
 from waypost.dialects.openai_chat.edit import edit, glance
-from waypost.dialects.openai_chat.faults import read_fault, write_fault
 from waypost.dialects.openai_chat.reply import glance_reply, read_reply, write_reply
 from waypost.dialects.openai_chat.request import read_request
 from waypost.dialects.openai_chat.request_out import write_request
 from waypost.dialects.openai_chat.stream import ChatReader, ChatWatcher
 from waypost.dialects.openai_chat.words import NAME
 from waypost.dialects.openai_chat.writer import ChatWriter
+from waypost.dialects.openai_errors import read_fault, write_fault
 from waypost.wire.sse import SseFraming
 
 DIALECT = Dialect(

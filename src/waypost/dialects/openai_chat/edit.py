@@ -25,6 +25,7 @@ from waypost.dialects.json_edit import (
     replace_value,
     unique_members,
 )
+from waypost.dialects.labels import labels_of, without_labels
 
 Limit = Annotated[int, Meta(ge=1, le=MOST_ASKED)]
 
@@ -66,11 +67,6 @@ class _Rare(Struct, gc=False):
     service_tier: Raw | UnsetType = UNSET
 
 
-class _Metadata(Struct, gc=False):
-    task: str | None = None
-    combination_id: str | None = None
-
-
 class _Tool(Struct, gc=False):
     type: str | None = None
 
@@ -96,7 +92,6 @@ class _Message(Struct, gc=False):
 _decoder = Decoder(_Seen)
 _rare_decoder = Decoder(_Rare)
 _parts_decoder = Decoder(list[_Message])
-_metadata_decoder = Decoder(_Metadata)
 _tools_decoder = Decoder(list[_Tool])
 _thinking_decoder = Decoder(_Thinking)
 _format_decoder = Decoder(_ResponseFormat)
@@ -128,7 +123,7 @@ def glance(body: bytes) -> Glance:
     names = check_unique(body, _ACTED_ON, messages)
     task = combination_id = None
     if seen.metadata is not UNSET:
-        task, combination_id = _labels(bytes(seen.metadata))
+        task, combination_id = labels_of(bytes(seen.metadata))
     needs, unbounded = _NOTHING, False
     if messages and (b'"type"' in body or b"\\u00" in body):
         needs, unbounded = _part_needs(messages)
@@ -173,29 +168,12 @@ def _edit(body: bytes, glance: Glance, edits: Edits) -> bytes:
     if edits.remove_options and may_hold(body, "waypost"):
         changes["waypost"] = None
     if glance.task is not None or glance.combination_id is not None:
-        changes["metadata"] = _without_labels(body)
+        changes["metadata"] = without_labels(body)
     if changes:
         body = edit_members(body, changes)
     if edits.model != glance.model:
         body = rename_model(body, quote(glance.model), quote(edits.model))
     return body
-
-
-def _without_labels(body: bytes) -> bytes | None:
-    """`metadata` without what is said to us alone; None, so that it goes too, where nothing else is in it."""
-    there = member_of(body, "metadata")
-    if there is None:
-        return None
-    rest = edit_members(body[there.value : there.end], {"task": None, "combination_id": None})
-    return rest if rest.strip(b"{} \t\r\n") else None
-
-
-def _labels(metadata: bytes) -> tuple[str | None, str | None]:
-    """`metadata` belongs to the caller: only an object with text under our names says anything to us."""
-    if not metadata.startswith(b"{"):
-        return None, None
-    labels = decode(_metadata_decoder, metadata)
-    return labels.task, labels.combination_id
 
 
 def _rare_needs(seen: _Rare, parts: frozenset[str], unbounded: bool) -> tuple[frozenset[str], bool]:

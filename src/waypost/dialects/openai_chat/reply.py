@@ -137,6 +137,8 @@ def glance_reply(body: bytes) -> Usage | None:
 def read_reply(body: bytes) -> Reply:
     """Raises UpstreamFault for a body that is no answer, as `glance_reply` does."""
     try:
+        if not body.isascii():
+            body.decode()  # msgspec does not look into what it skips
         told = _reply_decoder.decode(body)
         members = _members_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -37,7 +37,6 @@ from waypost.conversation.reply import Usage
 from waypost.dialects.dialect import Seen
 from waypost.dialects.fault_text import excerpt
 from waypost.dialects.openai_chat.calls import PendingCalls
-from waypost.dialects.openai_chat.faults import read_error
 from waypost.dialects.openai_chat.reply import (
     Function,
     ReasoningDetail,
@@ -47,6 +46,7 @@ from waypost.dialects.openai_chat.reply import (
     read_part,
 )
 from waypost.dialects.openai_chat.words import NAME, NULL, NULL_TEXT, read_stop, read_usage
+from waypost.dialects.openai_errors import read_error
 from waypost.wire.frames import Frame
 
 DONE = b"[DONE]"
@@ -93,10 +93,15 @@ class Chunk(Struct, gc=False):
 _chunk_decoder = Decoder(Chunk)
 
 
-def read_chunk(frame: Frame) -> Chunk:
-    """Raises UpstreamFault: MALFORMED, or TRUNCATED if the frame is the stump of one."""
+def read_chunk(frame: Frame, *, is_carried: bool = False) -> Chunk:
+    """Raises UpstreamFault: MALFORMED, or TRUNCATED if the frame is the stump of one.
+
+    `is_carried`: into another form, so that all of it must be text, also where msgspec does not look.
+    """
     data = frame.data or b""
     try:
+        if is_carried and not data.isascii():
+            data.decode()
         return _chunk_decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if not frame.raw.endswith((b"\n", b"\r")):
@@ -132,7 +137,7 @@ class ChatReader:
         if data == DONE:
             return self._done()
         try:
-            chunk = read_chunk(frame)
+            chunk = read_chunk(frame, is_carried=True)
         except UpstreamFault as caught:
             if caught.fault.kind is FaultKind.TRUNCATED:
                 return []  # `end` says so, once

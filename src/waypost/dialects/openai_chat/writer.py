@@ -30,9 +30,9 @@ from waypost.conversation.events import (
 from waypost.conversation.faults import CallerError
 from waypost.conversation.fold import merge_usage
 from waypost.conversation.reply import Usage
-from waypost.dialects.openai_chat.faults import write_fault
 from waypost.dialects.openai_chat.reply import is_annotation, write_audio
 from waypost.dialects.openai_chat.words import NAME, reply_id, write_stop, write_usage
+from waypost.dialects.openai_errors import write_fault
 
 _encode = msgspec.json.encode
 

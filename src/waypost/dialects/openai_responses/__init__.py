@@ -2,8 +2,8 @@
 
 from waypost.dialects.dialect import Dialect, Door
 from waypost.dialects.json_edit import rename_model
+from waypost.dialects.openai_errors import read_fault, write_fault
 from waypost.dialects.openai_responses.edit import edit, glance
-from waypost.dialects.openai_responses.faults import read_fault, write_fault
 from waypost.dialects.openai_responses.form_writer import for_request
 from waypost.dialects.openai_responses.memory import MEMORY
 from waypost.dialects.openai_responses.reply import glance_reply, read_reply, write_reply

@@ -19,12 +19,12 @@ from waypost.dialects.json_edit import (
     edit_beside,
     edit_members,
     may_hold,
-    member_of,
     quote,
     rename_model,
     replace_value,
     unique_members,
 )
+from waypost.dialects.labels import labels_of, without_labels
 from waypost.dialects.wire_json import ABSENT, told
 
 Limit = Annotated[int, Meta(ge=1, le=MOST_ASKED)]
@@ -48,11 +48,6 @@ class _Rare(Struct, gc=False):
     prompt: Raw = ABSENT
     background: Raw = ABSENT
     service_tier: Raw = ABSENT
-
-
-class _Metadata(Struct, gc=False):
-    task: str | None = None
-    combination_id: str | None = None
 
 
 class _Kind(Struct, gc=False):
@@ -80,7 +75,6 @@ _decoder = Decoder(_Seen)
 _rare_decoder = Decoder(_Rare)
 _items_decoder = Decoder(str | list[_Item] | None)
 _parts_decoder = Decoder(list[_Kind])
-_metadata_decoder = Decoder(_Metadata)
 _tools_decoder = Decoder(list[_Kind])
 _reasoning_decoder = Decoder(_Reasoning)
 _text_decoder = Decoder(_Text)
@@ -104,7 +98,7 @@ def glance(body: bytes) -> Glance:
     names = check_unique(body, _ACTED_ON, seen.input, b'"input"')
     task = combination_id = previous = None
     if seen.metadata is not UNSET:
-        task, combination_id = _labels(bytes(seen.metadata))
+        task, combination_id = labels_of(bytes(seen.metadata))
     needs, unbounded = _input_needs(seen.input)
     unpriced = None
     if not _RARE_NAMES.isdisjoint(names):
@@ -139,14 +133,6 @@ def _previous(raw: Raw) -> str | None:
         return msgspec.json.decode(raw, type=str)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-
-
-def _labels(metadata: bytes) -> tuple[str | None, str | None]:
-    """`metadata` belongs to the caller: only an object with text under our names says anything to us."""
-    if not metadata.startswith(b"{"):
-        return None, None
-    labels = decode(_metadata_decoder, metadata)
-    return labels.task, labels.combination_id
 
 
 def _input_needs(raw: Raw) -> tuple[frozenset[str], bool]:
@@ -215,18 +201,9 @@ def _edit(body: bytes, glance: Glance, edits: Edits) -> bytes:
     if edits.remove_options and may_hold(body, "waypost"):
         changes["waypost"] = None
     if glance.task is not None or glance.combination_id is not None:
-        changes["metadata"] = _without_labels(body)
+        changes["metadata"] = without_labels(body)
     if changes:
         body = edit_members(body, changes)
     if edits.model != glance.model:
         body = rename_model(body, quote(glance.model), quote(edits.model))
     return body
-
-
-def _without_labels(body: bytes) -> bytes | None:
-    """`metadata` without what is said to us alone; None, so that it goes too, where nothing else is in it."""
-    there = member_of(body, "metadata")
-    if there is None:
-        return None
-    rest = edit_members(body[there.value : there.end], {"task": None, "combination_id": None})
-    return rest if rest.strip(b"{} \t\r\n") else None

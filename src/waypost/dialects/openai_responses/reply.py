@@ -10,7 +10,8 @@ from waypost.conversation.blocks import Block, Json
 from waypost.conversation.faults import UpstreamFault
 from waypost.conversation.reply import Choice, Reply, Stop, Usage
 from waypost.dialects.fault_text import excerpt
-from waypost.dialects.openai_responses.faults import malformed, read_error, says_error
+from waypost.dialects.openai_errors import read_error, says_error
+from waypost.dialects.openai_responses.faults import malformed
 from waypost.dialects.openai_responses.items import kind_of, read_item, read_output_message
 from waypost.dialects.openai_responses.output import output_items, response_object
 from waypost.dialects.openai_responses.words import (

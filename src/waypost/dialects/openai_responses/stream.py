@@ -23,7 +23,8 @@ from waypost.conversation.events import (
     Stopped,
 )
 from waypost.conversation.faults import UpstreamFault
-from waypost.dialects.openai_responses.faults import malformed, read_error, truncated
+from waypost.dialects.openai_errors import read_error
+from waypost.dialects.openai_responses.faults import malformed, truncated
 from waypost.dialects.openai_responses.items import (
     PART,
     Kind,

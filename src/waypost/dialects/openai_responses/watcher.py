@@ -5,7 +5,8 @@ from msgspec.json import Decoder
 
 from waypost.conversation.reply import Usage
 from waypost.dialects.dialect import Seen
-from waypost.dialects.openai_responses.faults import malformed, read_error
+from waypost.dialects.openai_errors import read_error
+from waypost.dialects.openai_responses.faults import malformed
 from waypost.dialects.openai_responses.reply import IncompleteDetails, stop_of_parts
 from waypost.dialects.openai_responses.words import CALLS, read_usage
 from waypost.dialects.wire_json import ABSENT, ShapeError, decode, told

@@ -36,7 +36,7 @@ from waypost.conversation.events import (
 from waypost.conversation.faults import CallerError, Fault, FaultKind, UpstreamFault
 from waypost.conversation.fold import merge_usage
 from waypost.conversation.reply import Stop, Usage
-from waypost.dialects.openai_responses.faults import error_object
+from waypost.dialects.openai_errors import error_object
 from waypost.dialects.openai_responses.items import PART
 from waypost.dialects.openai_responses.output import (
     Item,
