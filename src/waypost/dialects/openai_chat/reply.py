@@ -32,13 +32,16 @@ from waypost.dialects.openai_chat.words import (
     NAME,
     NULL,
     NULL_TEXT,
+    WireUsage,
     call_id,
     read_stop,
     read_usage,
     reply_id,
+    usage_of,
     write_stop,
     write_usage,
 )
+from waypost.dialects.plain import plainly
 
 
 class Function(Struct, gc=False):
@@ -113,12 +116,44 @@ class _GlancedReply(Struct, gc=False):
     error: Raw = NULL
 
 
+class _PlainMessage(Struct, gc=False, forbid_unknown_fields=True):
+    content: str
+    role: str | None = None
+    refusal: None = None
+    reasoning: None = None
+    reasoning_content: None = None
+    tool_calls: None = None
+    function_call: None = None
+    audio: None = None
+    annotations: tuple[()] = ()
+
+
+class _PlainChoice(Struct, gc=False, forbid_unknown_fields=True):
+    message: _PlainMessage
+    index: int = 0
+    finish_reason: str | None = None
+    logprobs: None = None
+
+
+class _PlainReply(Struct, gc=False, forbid_unknown_fields=True):
+    id: str
+    model: str
+    created: int
+    choices: tuple[_PlainChoice]
+    usage: WireUsage | None = None
+    object: str | None = None
+    service_tier: Raw = NULL
+    system_fingerprint: Raw = NULL
+
+
 _encode = msgspec.json.Encoder().encode
+_plain_decoder = Decoder(_PlainReply)
 _members_decoder = Decoder(dict[str, Raw])
 _reply_decoder = Decoder(_Reply)
 _error_decoder = Decoder(_Error)
 _glance_decoder = Decoder(_GlancedReply)
 
+MOST_SECONDS = 1e15  # of a moment; what is more is none
 _NUMBERS = (int, float, bool)
 _NAMED = frozenset(("id", "model", "created", "choices", "usage", "object"))
 
@@ -136,6 +171,9 @@ def glance_reply(body: bytes) -> Usage | None:
 
 def read_reply(body: bytes) -> Reply:
     """Raises UpstreamFault for a body that is no answer, as `glance_reply` does."""
+    plain = plainly(_plain_decoder, body)
+    if plain is not None:
+        return _read_plain(plain)
     try:
         if not body.isascii():
             body.decode()  # msgspec does not look into what it skips
@@ -153,8 +191,24 @@ def read_reply(body: bytes) -> Reply:
         model if type(model) is str and model else None,
         tuple([_read_choice(choice, i, told_id) for i, choice in enumerate(told.choices)]),
         read_usage(told.usage),
-        int(created) if type(created) in _NUMBERS and abs(created) < 1e15 else None,
+        int(created) if type(created) in _NUMBERS and abs(created) < MOST_SECONDS else None,
         () if _NAMED.issuperset(members) else _extra(members),
+    )
+
+
+def _read_plain(plain: _PlainReply) -> Reply:
+    choice = plain.choices[0]
+    text = choice.message.content
+    return Reply(
+        NAME,
+        plain.id or None,
+        plain.model or None,
+        (Choice((Text(text),) if text else (), read_stop(choice.finish_reason)),),
+        None if plain.usage is None else usage_of(plain.usage),
+        plain.created if abs(plain.created) < MOST_SECONDS else None,
+        ()
+        if plain.service_tier is plain.system_fingerprint is NULL
+        else _extra({"service_tier": plain.service_tier, "system_fingerprint": plain.system_fingerprint}),
     )
 
 
@@ -309,12 +363,27 @@ def write_reply(reply: Reply, model: str) -> bytes:
 
 def _write_choice(choice: Choice, index: int, own: bool) -> dict[str, object]:
     message: dict[str, object] = {"role": "assistant", "content": None, "refusal": None}
+    blocks = choice.blocks
+    if len(blocks) == 1 and type(only := blocks[0]) is Text and not only.citations:
+        message["content"] = only.text
+    else:
+        _fill(message, blocks)
+    return {
+        "index": index,
+        "message": message,
+        "logprobs": choice.logprobs if own else None,
+        "finish_reason": _stop_word(choice.stop, own),
+    }
+
+
+def _fill(message: dict[str, object], blocks: tuple[Block, ...]) -> None:
+    """With blocks of all kinds, in any number."""
     texts: list[str] = []
     thoughts: list[str] = []
     details: list[dict[str, object]] = []
     calls: list[object] = []
     annotations: list[Json] = []
-    for block in choice.blocks:
+    for block in blocks:
         match block:
             case Text():
                 texts.append(block.text)
@@ -347,12 +416,6 @@ def _write_choice(choice: Choice, index: int, own: bool) -> dict[str, object]:
         message["tool_calls"] = calls
     if annotations:
         message["annotations"] = annotations
-    return {
-        "index": index,
-        "message": message,
-        "logprobs": choice.logprobs if own else None,
-        "finish_reason": _stop_word(choice.stop, own),
-    }
 
 
 def _stop_word(stop: Stop | None, own: bool) -> str | None:

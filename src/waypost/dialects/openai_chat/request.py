@@ -10,7 +10,7 @@ from typing import TypeVar
 from msgspec import Raw, Struct, ValidationError
 from msgspec.json import Decoder
 
-from waypost.conversation.blocks import CacheMark, Json
+from waypost.conversation.blocks import CacheMark, Json, Role, Text
 from waypost.conversation.request import (
     HostedTool,
     OutputFormat,
@@ -19,11 +19,13 @@ from waypost.conversation.request import (
     Tool,
     ToolChoice,
     ToolChoiceMode,
+    Turn,
 )
 from waypost.dialects.duplicates import check_no_duplicates
 from waypost.dialects.json_edit import decode, refuse
 from waypost.dialects.openai_chat.messages import decoded, read_messages
 from waypost.dialects.openai_chat.words import NAME, NULL, NULL_TEXT
+from waypost.dialects.plain import plainly_asked
 
 T = TypeVar("T")
 
@@ -70,6 +72,26 @@ class _Thinking(Struct, gc=False):
     budget_tokens: int | None = None
 
 
+class _PlainOptions(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    include_usage: bool | None = None
+
+
+class _PlainMessage(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    role: Role
+    content: str
+
+
+class _PlainBody(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    model: str
+    messages: list[_PlainMessage]
+    stream: bool | None = None
+    stream_options: _PlainOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+
+
 class _Body(Struct, gc=False):
     """What always has a neutral name; null says no more than absence does."""
 
@@ -97,6 +119,7 @@ class _Body(Struct, gc=False):
     service_tier: str | None = None
 
 
+_plain_decoder = Decoder(_PlainBody)
 _body_decoder = Decoder(_Body)
 _members_decoder = Decoder(dict[str, Raw])
 _string = Decoder(str)
@@ -142,6 +165,9 @@ class _Rest:
 
 def read_request(body: bytes) -> Request:
     """Refused(BAD_REQUEST) names the member that is malformed."""
+    plain = plainly_asked(_plain_decoder, body)
+    if plain is not None and plain.model:
+        return _read_plain(plain)
     seen = decode(_body_decoder, body)
     check_no_duplicates(body, _VERBATIM)
     if not seen.model:
@@ -186,6 +212,20 @@ def read_request(body: bytes) -> Request:
         seen.user,
         seen.service_tier,
         extra,
+    )
+
+
+def _read_plain(plain: _PlainBody) -> Request:
+    options = plain.stream_options
+    return Request(
+        NAME,
+        plain.model,
+        tuple([Turn(said.role, (Text(said.content),) if said.content else ()) for said in plain.messages]),
+        plain.stream is True,
+        options is not None and options.include_usage is True,
+        plain.max_tokens if plain.max_completion_tokens is None else plain.max_completion_tokens,
+        plain.temperature,
+        plain.top_p,
     )
 
 

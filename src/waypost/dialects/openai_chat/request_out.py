@@ -11,12 +11,13 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw
 
-from waypost.conversation.blocks import ToolCall, ToolResult
+from waypost.conversation.blocks import Role, ToolCall, ToolResult
 from waypost.conversation.request import HostedTool, OutputFormat, Reasoning, Request, Tool, ToolChoice, ToolChoiceMode
 from waypost.dialects.cache_marks import marked_kinds
 from waypost.dialects.dialect import Shape, Written
 from waypost.dialects.openai_chat.messages_out import MessagesOut, cache_control
 from waypost.dialects.openai_chat.words import NAME
+from waypost.dialects.plain import said_plainly
 
 Lose = Callable[[str], None]
 Members = dict[str, object]
@@ -36,21 +37,19 @@ _NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
 
 def write_request(request: Request, shape: Shape) -> Written:
     """Never fails: what a provider would refuse for its own reasons is left for it to refuse."""
+    said = said_plainly(request)
+    if said is not None:
+        known = request.dialect == NAME or "developer_role" in shape.quirks
+        developer = Role.DEVELOPER if known else Role.SYSTEM
+        messages: list[Members] = [
+            {"role": developer if role is Role.DEVELOPER else role, "content": text} for role, text in said
+        ]
+        return Written(_encode(_frame(request, shape, messages)), ())
     dropped: list[str] = []
     lose = dropped.append
     quirks = shape.quirks
     home = request.dialect == NAME
-    body: Members = {"model": shape.model, "messages": MessagesOut(home, quirks, lose).write(request.turns)}
-    if request.stream:
-        body["stream"] = True
-        if "no_stream_options" not in quirks:
-            body["stream_options"] = {"include_usage": True}
-    limit = request.max_tokens
-    if shape.max_output is not None:
-        limit = shape.max_output if limit is None else min(limit, shape.max_output)
-    if limit is not None:
-        default = "max_completion_tokens" if "max_completion_tokens" in quirks else "max_tokens"
-        body[shape.max_output_field or default] = limit
+    body = _frame(request, shape, MessagesOut(home, quirks, lose).write(request.turns))
     _sample(body, request, quirks, lose)
     if request.tools:
         body.update(_tools(request, shape, lose))
@@ -78,11 +77,27 @@ def write_request(request: Request, shape: Shape) -> Written:
     return Written(_encode(body), tuple(dict.fromkeys(dropped)) if dropped else ())
 
 
-def _sample(body: Members, request: Request, quirks: frozenset[str], lose: Lose) -> None:
+def _frame(request: Request, shape: Shape, messages: list[Members]) -> Members:
+    """What every request says, and what most leave open."""
+    body: Members = {"model": shape.model, "messages": messages}
+    if request.stream:
+        body["stream"] = True
+        if "no_stream_options" not in shape.quirks:
+            body["stream_options"] = {"include_usage": True}
+    limit = request.max_tokens
+    if shape.max_output is not None:
+        limit = shape.max_output if limit is None else min(limit, shape.max_output)
+    if limit is not None:
+        default = "max_completion_tokens" if "max_completion_tokens" in shape.quirks else "max_tokens"
+        body[shape.max_output_field or default] = limit
     if request.temperature is not None:
         body["temperature"] = request.temperature
     if request.top_p is not None:
         body["top_p"] = request.top_p
+    return body
+
+
+def _sample(body: Members, request: Request, quirks: frozenset[str], lose: Lose) -> None:
     if request.frequency_penalty is not None:
         body["frequency_penalty"] = request.frequency_penalty
     if request.presence_penalty is not None:

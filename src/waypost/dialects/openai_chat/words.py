@@ -91,12 +91,12 @@ def read_usage(raw: Raw) -> Usage | None:
         wire = _usage_decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    if wire is None or (wire.prompt_tokens is None and wire.completion_tokens is None):
+    return None if wire is None else usage_of(wire)
+
+
+def usage_of(wire: WireUsage) -> Usage | None:
+    if wire.prompt_tokens is None and wire.completion_tokens is None:
         return None
-    return _disjoint(wire)
-
-
-def _disjoint(wire: WireUsage) -> Usage:
     cached, cache_write, write_1h = None, wire.cache_creation_input_tokens, None
     if (prompt := wire.prompt_tokens_details) is not None:
         cached = prompt.cached_tokens

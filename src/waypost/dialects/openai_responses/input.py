@@ -55,22 +55,46 @@ def read_input(raw: Raw, instructions: str | None, spaces: Spaces = NO_SPACES) -
     return turns.finished()
 
 
-class _PlainPart(Struct, gc=False, forbid_unknown_fields=True):
+class _PlainPart(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
     type: Literal["input_text", "output_text", "text"]
     text: str
 
 
-class _PlainMessage(Struct, gc=False, forbid_unknown_fields=True):
+class PlainMessage(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
     """Nothing but text, as most are. What is more than that does not fit."""
 
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Role
     content: str | list[_PlainPart]
-    type: str = "message"
+    type: Literal["message"] | None = None
     id: str | None = None
     status: str | None = None
 
 
-_plain_decoder = Decoder(_PlainMessage)
+_plain_decoder = Decoder(PlainMessage)
+
+
+def read_plain_input(told_input: str | list[PlainMessage], instructions: str | None) -> tuple[Turn, ...]:
+    """As `read_input`."""
+    turns = [Turn(Role.SYSTEM, (Text(instructions),))] if instructions else []
+    if isinstance(told_input, str):
+        turns.append(Turn(Role.USER, (Text(told_input),) if told_input else ()))
+        return tuple(turns)
+    last = None
+    for message in told_input:
+        role, blocks = message.role, _said(message)
+        if role is last is Role.ASSISTANT:
+            turns[-1] = Turn(role, turns[-1].blocks + blocks)
+        else:
+            turns.append(Turn(role, blocks))
+        last = role
+    return tuple(turns)
+
+
+def _said(message: PlainMessage) -> tuple[Text, ...]:
+    content = message.content
+    if isinstance(content, str):
+        return (Text(content),) if content else ()
+    return tuple([Text(part.text) for part in content])
 
 
 def _read_message(raw: Raw, where: str, turns: "_Turns") -> None:
@@ -79,12 +103,7 @@ def _read_message(raw: Raw, where: str, turns: "_Turns") -> None:
     except (DecodeError, UnicodeDecodeError, RecursionError):
         _read_any_message(raw, where, turns)
         return
-    content = plain.content
-    if isinstance(content, str):
-        blocks: list[Block] = [Text(content)] if content else []
-    else:
-        blocks = [Text(part.text) for part in content]
-    turns.say(_ROLES[plain.role], blocks, ())
+    turns.say(plain.role, list(_said(plain)), ())
 
 
 def _read_any_message(raw: Raw, where: str, turns: "_Turns") -> None:

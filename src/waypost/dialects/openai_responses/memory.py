@@ -14,7 +14,7 @@ from waypost.conversation.reply import Reply
 from waypost.conversation.signatures import recovered
 from waypost.dialects.dialect import Dialect, Memory
 from waypost.dialects.json_edit import edit_members, quote
-from waypost.dialects.openai_responses.output import Members
+from waypost.dialects.openai_responses.output import ResponseObject
 from waypost.dialects.openai_responses.reply import write_reply
 from waypost.dialects.openai_responses.words import NAME
 from waypost.dialects.openai_responses.writer import StreamWriter
@@ -115,10 +115,10 @@ class KeptWriter(StreamWriter):
     def _start(self, event: Started) -> bytes:
         return super()._start(Started(self._identity, event.model, event.created))
 
-    def _shown(self, response: Members) -> Members:
-        response.update(store=True, previous_response_id=self._previous)
-        if response["status"] != "in_progress" and not self._keep(_encode(response)):
-            response["store"] = False
+    def _shown(self, response: ResponseObject) -> ResponseObject:
+        response.store, response.previous_response_id = True, self._previous
+        if response.status != "in_progress" and not self._keep(_encode(response)):
+            response.store = False
         return response
 
 

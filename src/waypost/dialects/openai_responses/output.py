@@ -3,10 +3,10 @@
 What the official SDK's types insist on is always there; what is not known is null.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import assert_never
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from waypost.conversation.blocks import (
     Audio,
@@ -22,7 +22,7 @@ from waypost.conversation.blocks import (
     ToolCall,
     ToolResult,
 )
-from waypost.conversation.reply import Stop, Usage
+from waypost.conversation.reply import Stop, StopKind, Usage
 from waypost.conversation.signatures import carried
 from waypost.dialects.openai_responses.items import PART, REDACTED
 from waypost.dialects.openai_responses.words import (
@@ -39,51 +39,52 @@ Members = dict[str, object]
 Item = Json | Members
 
 
+class ResponseObject(Struct, gc=False):
+    """Before anything is said. What was asked for is not known here: its defaults stand in its place."""
+
+    id: str
+    object: str = "response"
+    created_at: int = 0
+    status: str = "in_progress"
+    background: bool = False
+    error: None = None
+    incomplete_details: Members | None = None
+    instructions: None = None
+    max_output_tokens: None = None
+    metadata: Raw = Raw(b"{}")
+    model: str = ""
+    output: Sequence[Item] = ()
+    parallel_tool_calls: bool = True
+    previous_response_id: str | None = None
+    reasoning: Raw = Raw(b'{"effort":null,"summary":null}')
+    store: bool = False
+    temperature: None = None
+    text: Raw = Raw(b'{"format":{"type":"text"}}')
+    tool_choice: str = "auto"
+    tools: tuple[()] = ()
+    top_p: None = None
+    truncation: str = "disabled"
+    usage: Members | None = None
+    user: None = None
+
+
 def response_object(
     id_: str, model: str, created: int | None, items: Sequence[Item], stop: Stop | None, usage: Usage | None
-) -> Members:
-    ending = write_stop(stop)
-    response = unfinished_response(id_, model, created)
-    response["status"] = ending.status
-    if ending.reason is not None:
-        response["incomplete_details"] = {"reason": ending.reason}
-    response["output"] = items
-    response["usage"] = write_usage(usage)
+) -> ResponseObject:
+    response = ResponseObject(
+        id_, created_at=created or 0, status="completed", model=model, output=items, usage=write_usage(usage)
+    )
+    if stop is None or stop.kind is not StopKind.END:
+        response.status, reason = write_stop(stop)
+        if reason is not None:
+            response.incomplete_details = {"reason": reason}
     return response
 
 
-def unfinished_response(id_: str, model: str, created: int | None) -> Members:
-    """The response before anything is said. What was asked for is not known here: its defaults stand in its place."""
-    return {
-        "id": id_,
-        "object": "response",
-        "created_at": created or 0,
-        "status": "in_progress",
-        "background": False,
-        "error": None,
-        "incomplete_details": None,
-        "instructions": None,
-        "max_output_tokens": None,
-        "metadata": {},
-        "model": model,
-        "output": [],
-        "parallel_tool_calls": True,
-        "previous_response_id": None,
-        "reasoning": {"effort": None, "summary": None},
-        "store": False,
-        "temperature": None,
-        "text": {"format": {"type": "text"}},
-        "tool_choice": "auto",
-        "tools": [],
-        "top_p": None,
-        "truncation": "disabled",
-        "usage": None,
-        "user": None,
-    }
-
-
-def output_items(blocks: Iterable[Block], tokens: list[Raw], reply: str) -> list[Item]:
+def output_items(blocks: Sequence[Block], tokens: list[Raw], reply: str) -> list[Item]:
     """One item a block, the reasoning that one signature covers being one. `tokens`: log probabilities of the text."""
+    if len(blocks) == 1 and type(only := blocks[0]) is Text and only.text and not only.citations:
+        return [message_item(item_id("msg", reply, 0), text_part(only.text, (), tokens))]
     items: list[Item] = []
     thoughts: list[str] = []
     for block in blocks:

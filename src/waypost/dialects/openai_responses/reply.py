@@ -1,14 +1,16 @@
 """A whole answer: `response` bytes ⇄ Reply."""
 
 from itertools import compress
+from typing import Literal
 
 import msgspec
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
+from msgspec.structs import asdict, astuple
 
-from waypost.conversation.blocks import Block, Json
+from waypost.conversation.blocks import Block, Json, Text
 from waypost.conversation.faults import UpstreamFault
-from waypost.conversation.reply import Choice, Reply, Stop, Usage
+from waypost.conversation.reply import Choice, Reply, Stop, StopKind, Usage
 from waypost.dialects.fault_text import excerpt
 from waypost.dialects.openai_errors import read_error, says_error
 from waypost.dialects.openai_responses.faults import malformed
@@ -17,13 +19,18 @@ from waypost.dialects.openai_responses.output import output_items, response_obje
 from waypost.dialects.openai_responses.words import (
     CALLS,
     NAME,
+    WireUsage,
     neutral_logprobs,
     read_stop,
     read_usage,
     reply_id,
     tokens_of,
+    usage_of,
 )
+from waypost.dialects.plain import plainly
 from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
+
+_NULL = Raw(b"null")
 
 
 class IncompleteDetails(Struct, gc=False):
@@ -50,12 +57,72 @@ class _Glanced(Struct, gc=False):
     error: Raw = ABSENT
 
 
+class _PlainPart(Struct, gc=False, forbid_unknown_fields=True):
+    type: Literal["output_text"]
+    text: str
+    annotations: tuple[()] = ()
+    logprobs: tuple[()] = ()
+
+
+class _PlainMessage(Struct, gc=False, forbid_unknown_fields=True):
+    type: Literal["message"]
+    content: tuple[_PlainPart]
+    id: str | None = None
+    role: str | None = None
+    status: str | None = None
+    phase: str | None = None
+
+
+class _PlainResponse(Struct, gc=False, forbid_unknown_fields=True):
+    """One text, and after `output` what vendors tell of each response."""
+
+    id: str
+    model: str
+    created_at: int | float
+    status: Literal["completed"]
+    output: tuple[_PlainMessage]
+    usage: WireUsage | None = None
+    object: str | None = None
+    error: None = None
+    incomplete_details: None = None
+    completed_at: Raw = _NULL
+    background: Raw = _NULL
+    billing: Raw = _NULL
+    frequency_penalty: Raw = _NULL
+    instructions: Raw = _NULL
+    max_output_tokens: Raw = _NULL
+    max_tool_calls: Raw = _NULL
+    metadata: Raw = _NULL
+    moderation: Raw = _NULL
+    parallel_tool_calls: Raw = _NULL
+    presence_penalty: Raw = _NULL
+    previous_response_id: Raw = _NULL
+    prompt_cache_key: Raw = _NULL
+    prompt_cache_retention: Raw = _NULL
+    reasoning: Raw = _NULL
+    safety_identifier: Raw = _NULL
+    service_tier: Raw = _NULL
+    store: Raw = _NULL
+    temperature: Raw = _NULL
+    text: Raw = _NULL
+    tool_choice: Raw = _NULL
+    tool_usage: Raw = _NULL
+    tools: Raw = _NULL
+    top_logprobs: Raw = _NULL
+    top_p: Raw = _NULL
+    truncation: Raw = _NULL
+    user: Raw = _NULL
+
+
 _encode = msgspec.json.Encoder().encode
+_plain_decoder = Decoder(_PlainResponse)
+_BESIDE = _PlainResponse.__struct_fields__.index("incomplete_details") + 1
+_BESIDE_NAMES = _PlainResponse.__struct_fields__[_BESIDE:]
+_COMPLETED = Stop(StopKind.END, "completed")
 _decoder = Decoder(WireResponse)
 _glance_decoder = Decoder(_Glanced)
 _members_decoder = Decoder(dict[str, Raw])
 _NAMED = frozenset((*WireResponse.__struct_fields__, "object"))
-_NULL = Raw(b"null")
 _MOST_SECONDS = 1e15
 
 
@@ -72,6 +139,9 @@ def glance_reply(body: bytes) -> Usage | None:
 
 def read_reply(body: bytes) -> Reply:
     """Raises UpstreamFault for a body that is no answer, as `glance_reply` does."""
+    plain = plainly(_plain_decoder, body)
+    if plain is not None:
+        return _read_plain(plain)
     try:
         check_text(body)
         wire = decode(_decoder, body, "")
@@ -89,6 +159,20 @@ def read_reply(body: bytes) -> Reply:
         read_usage(wire.usage),
         created_of(wire),
         extra,
+    )
+
+
+def _read_plain(plain: _PlainResponse) -> Reply:
+    beside = astuple(plain)[_BESIDE:]
+    created = plain.created_at
+    return Reply(
+        NAME,
+        plain.id or None,
+        plain.model or None,
+        (Choice((Text(plain.output[0].content[0].text),), _COMPLETED),),
+        None if plain.usage is None else usage_of(plain.usage),
+        int(created) if abs(created) < _MOST_SECONDS else None,
+        tuple(compress(zip(_BESIDE_NAMES, beside, strict=True), map(_NULL.__ne__, beside))),
     )
 
 
@@ -146,8 +230,6 @@ def write_reply(reply: Reply, model: str) -> bytes:
     own = reply.dialect == NAME
     choice = reply.choices[0] if reply.choices else Choice((), None)
     id_ = (own and reply.id) or reply_id(reply.id)
-    items: list[Json | dict[str, object]] = output_items(choice.blocks, tokens_of(choice.logprobs), id_)
+    items = output_items(choice.blocks, [] if choice.logprobs is None else tokens_of(choice.logprobs), id_)
     response = response_object(id_, reply.model or model, reply.created, items, choice.stop, reply.usage)
-    if own:
-        response.update(reply.extra)
-    return _encode(response)
+    return _encode({**asdict(response), **dict(reply.extra)} if own else response)

@@ -25,9 +25,10 @@ from waypost.conversation.request import (
 )
 from waypost.dialects.duplicates import check_no_duplicates
 from waypost.dialects.openai_responses.forms import function_name, parameters_of
-from waypost.dialects.openai_responses.input import read_input
+from waypost.dialects.openai_responses.input import PlainMessage, read_input, read_plain_input
 from waypost.dialects.openai_responses.items import NO_SPACES, Spaces
 from waypost.dialects.openai_responses.words import NAME
+from waypost.dialects.plain import plainly_asked
 from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 T = TypeVar("T")
@@ -48,6 +49,17 @@ class _Format(Struct, gc=False):
     schema: Raw = ABSENT
     strict: bool | None = None
     description: str | None = None
+
+
+class _PlainBody(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    model: str
+    input: str | list[PlainMessage]
+    instructions: str | None = None
+    stream: bool | None = None
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    store: bool | None = None
 
 
 class _Body(Struct, gc=False):
@@ -71,6 +83,7 @@ class _Body(Struct, gc=False):
     background: bool | None = None
 
 
+_plain_decoder = Decoder(_PlainBody)
 _body_decoder = Decoder(_Body)
 _members_decoder = Decoder(Members)
 _string = Decoder(str)
@@ -83,6 +96,7 @@ _format_decoder = Decoder(_Format)
 _MODES = {"auto": ToolChoiceMode.AUTO, "none": ToolChoiceMode.NONE, "required": ToolChoiceMode.ANY}
 _NAMED = frozenset((*_Body.__struct_fields__, "waypost"))
 _TAKEN = frozenset(("tool_choice", "reasoning", "text", "metadata", "include", "safety_identifier"))
+_STORE = {kept: (("store", Raw(b"true" if kept else b"false")),) for kept in (True, False)}
 _OUR_LABELS = frozenset(("task", "combination_id"))
 _REMEDIES = {
     "previous_response_id": "send the whole conversation in `input`, let the route keep responses (`store_responses`)",
@@ -96,6 +110,9 @@ _VERBATIM = frozenset((b'"parameters"', b'"schema"'))
 
 def read_request(body: bytes) -> Request:
     """Refused(BAD_REQUEST) names the member that is malformed, or that only the provider itself could serve."""
+    plain = plainly_asked(_plain_decoder, body)
+    if plain is not None and plain.model:
+        return _read_plain(plain)
     try:
         check_text(body)
         seen = decode(_body_decoder, body, "")
@@ -104,6 +121,20 @@ def read_request(body: bytes) -> Request:
     except ShapeError as error:
         # That null is as good as absence helps nobody who meant to say something.
         raise Refused(ErrorKind.BAD_REQUEST, str(error).replace(" | null`", "`")) from error
+
+
+def _read_plain(plain: _PlainBody) -> Request:
+    return Request(
+        NAME,
+        plain.model,
+        read_plain_input(plain.input, plain.instructions),
+        plain.stream is True,
+        True,
+        plain.max_output_tokens,
+        plain.temperature,
+        plain.top_p,
+        extra=() if plain.store is None else _STORE[plain.store],
+    )
 
 
 def _read(seen: _Body, members: Members) -> Request:

@@ -30,6 +30,7 @@ from waypost.dialects.openai_responses.forms import NO_FORMS, forms_of, grouped
 from waypost.dialects.openai_responses.input_out import InputOut
 from waypost.dialects.openai_responses.request import ENCRYPTED, LOGPROBS
 from waypost.dialects.openai_responses.words import NAME
+from waypost.dialects.plain import said_plainly
 
 Lose = Callable[[str], None]
 Members = dict[str, object]
@@ -43,7 +44,7 @@ _TIERS = {
     "standard_only": "default",  # Anthropic's word for it
 }
 _REASONING_MODEL = re.compile(
-    r"(?:^|[/.])(?:o[1-9]|gpt-(?:[5-9]|oss)|codex|grok-(?:[4-9]|code))(?!.*(?:chat|non-reasoning))"
+    r"(?:^|[/.])(?:o[1-9]|gpt-(?:[5-9]|oss)|codex|grok-(?:[4-9]|code))(?!.*(?:chat|non-reasoning))", re.IGNORECASE
 )
 _encode = msgspec.json.Encoder().encode
 _members_decoder = msgspec.json.Decoder(dict[str, Raw])
@@ -54,23 +55,16 @@ _NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
 
 def write_request(request: Request, shape: Shape) -> Written:
     """Never fails: what a provider would refuse for its own reasons is left for it to refuse."""
+    home = request.dialect == NAME
+    said = said_plainly(request)
+    if said is not None:
+        return Written(_encode(_plain(request, said, shape, home)), ())
     dropped: list[str] = []
     lose = dropped.append
-    home = request.dialect == NAME
     extra = dict(request.extra)
     instructions, turns = _instructions(request.turns)
-    body: Members = {"model": shape.model}
-    if instructions is not None:
-        body["instructions"] = instructions
     forms = forms_of(request) if home else NO_FORMS
-    body["input"] = InputOut(home, shape.quirks, lose, forms).write(turns)
-    if request.stream:
-        body["stream"] = True
-    limit = request.max_tokens
-    if shape.max_output is not None:
-        limit = shape.max_output if limit is None else min(limit, shape.max_output)
-    if limit is not None:
-        body["max_output_tokens"] = limit
+    body = _frame(request, shape, instructions, InputOut(home, shape.quirks, lose, forms).write(turns))
     _sample(body, request, lose)
     if request.tools or home:
         body.update(_tools(request, home, lose))
@@ -80,7 +74,7 @@ def write_request(request: Request, shape: Shape) -> Written:
     if not home:
         if "no_store" not in shape.quirks:
             body["store"] = False
-        if _reasons(request, shape):
+        if _reasons(shape):
             included.append(ENCRYPTED)
         marked = marked_kinds(request)
         if marked and ("cache_breakpoint" not in shape.quirks or not marked.isdisjoint(_NEVER_MARKED)):
@@ -96,6 +90,39 @@ def write_request(request: Request, shape: Shape) -> Written:
     return Written(_encode(body), tuple(dict.fromkeys(dropped)) if dropped else ())
 
 
+def _plain(request: Request, said: list[tuple[Role, str]], shape: Shape, home: bool) -> Members:
+    instructions = None
+    if len(said) > 1 and said[0][0] is Role.SYSTEM and said[0][1]:
+        instructions = said.pop(0)[1]
+    body = _frame(request, shape, instructions, [{"role": role, "content": text} for role, text in said])
+    if not home:
+        if "no_store" not in shape.quirks:
+            body["store"] = False
+        if _reasons(shape):
+            body["include"] = [ENCRYPTED]
+    return body
+
+
+def _frame(request: Request, shape: Shape, instructions: str | None, items: list[object]) -> Members:
+    """What every request says, and what most leave open."""
+    body: Members = {"model": shape.model}
+    if instructions is not None:
+        body["instructions"] = instructions
+    body["input"] = items
+    if request.stream:
+        body["stream"] = True
+    limit = request.max_tokens
+    if shape.max_output is not None:
+        limit = shape.max_output if limit is None else min(limit, shape.max_output)
+    if limit is not None:
+        body["max_output_tokens"] = limit
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.top_p is not None:
+        body["top_p"] = request.top_p
+    return body
+
+
 def _instructions(turns: tuple[Turn, ...]) -> tuple[str | None, tuple[Turn, ...]]:
     """What the first turn of the system says, if it is nothing but text and something follows."""
     if len(turns) < 2:
@@ -109,20 +136,16 @@ def _instructions(turns: tuple[Turn, ...]) -> tuple[str | None, tuple[Turn, ...]
     return only.text, turns[1:]
 
 
-def _reasons(request: Request, shape: Shape) -> bool:
+def _reasons(shape: Shape) -> bool:
     if "encrypted_content" in shape.quirks:
         return True
     if "no_encrypted_content" in shape.quirks:
         return False
-    return _REASONING_MODEL.search(shape.model.lower()) is not None
+    return _REASONING_MODEL.search(shape.model) is not None
 
 
 def _sample(body: Members, request: Request, lose: Lose) -> None:
     """A neutral value of a parameter that is not here changes nothing and is no loss."""
-    if request.temperature is not None:
-        body["temperature"] = request.temperature
-    if request.top_p is not None:
-        body["top_p"] = request.top_p
     if request.top_logprobs is not None:
         body["top_logprobs"] = request.top_logprobs
     if request.user:

@@ -57,14 +57,14 @@ class _OutputDetails(Struct, gc=False):
     reasoning_tokens: _Count | None = None
 
 
-class _WireUsage(Struct, gc=False):
+class WireUsage(Struct, gc=False):
     input_tokens: _Count | None = None
     output_tokens: _Count | None = None
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
 
 
-_usage_decoder = Decoder(_WireUsage | None)
+_usage_decoder = Decoder(WireUsage | None)
 
 
 def read_usage(raw: Raw) -> Usage | None:
@@ -75,7 +75,11 @@ def read_usage(raw: Raw) -> Usage | None:
         wire = _usage_decoder.decode(raw)
     except (DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if wire is None or (wire.input_tokens is None and wire.output_tokens is None):
+    return None if wire is None else usage_of(wire)
+
+
+def usage_of(wire: WireUsage) -> Usage | None:
+    if wire.input_tokens is None and wire.output_tokens is None:
         return None
     uncached, cached, cache_write = wire.input_tokens, None, None
     if (details := wire.input_tokens_details) is not None:

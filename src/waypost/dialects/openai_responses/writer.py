@@ -41,6 +41,7 @@ from waypost.dialects.openai_responses.items import PART
 from waypost.dialects.openai_responses.output import (
     Item,
     Members,
+    ResponseObject,
     call_item,
     image_item,
     message_item,
@@ -49,7 +50,6 @@ from waypost.dialects.openai_responses.output import (
     refusal_part,
     response_object,
     text_part,
-    unfinished_response,
 )
 from waypost.dialects.openai_responses.words import NAME, is_annotation, item_id, reply_id, tokens_of, write_stop
 
@@ -149,7 +149,7 @@ class StreamWriter:
         self._id = reply_id(event.id)
         self._model = event.model or self._model
         self._created = event.created
-        response = self._shown(unfinished_response(self._id, self._model, self._created))
+        response = self._shown(ResponseObject(self._id, created_at=self._created or 0, model=self._model))
         return self._event("response.created", response=response) + self._event(
             "response.in_progress", response=response
         )
@@ -404,6 +404,6 @@ class StreamWriter:
         response = self._shown(response)
         return written + self._event(f"response.{write_stop(self._stop).status}", response=response)
 
-    def _shown(self, response: Members) -> Members:
+    def _shown(self, response: ResponseObject) -> ResponseObject:
         """For a writer that has more to say of the response, at its start and when it is whole."""
         return response

@@ -1,0 +1,66 @@
+"""The short way for what most calls are: texts, a limit, and nothing else.
+
+A plain body is decoded at once into a type into which nothing more fits; so what is not plain is found out by its not
+fitting, and goes the long way. Both ways give the same (`tests/dialects/test_plain.py`).
+"""
+
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import astuple
+
+from waypost.conversation.blocks import Role, Text
+from waypost.conversation.request import Request
+from waypost.dialects.duplicates import check_no_duplicates
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Struct)
+
+MOST_PLAIN = 16_384  # bytes: in longer bodies the steps around the decoding no longer count, and a miss would
+
+_encode = msgspec.json.Encoder().encode
+_NOTHING: frozenset[bytes] = frozenset()
+_ALWAYS_SAID = Request.__struct_fields__.index("top_p") + 1  # the members that a short way has to write itself
+_NO_MORE = astuple(Request("", "", ()))[_ALWAYS_SAID:]
+
+
+def plainly(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T | None:
+    """None for what does not fit, whatever is wrong with it."""
+    if len(body) > MOST_PLAIN:
+        return None
+    try:
+        if not body.isascii():
+            body.decode()  # msgspec does not look into what it skips
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def plainly_asked(decoder: "msgspec.json.Decoder[S]", body: bytes) -> S | None:
+    """As `plainly`, for a type that forbids unknown members and omits defaults.
+
+    Refused(BAD_REQUEST) for a member that is there twice.
+    """
+    plain = plainly(decoder, body)
+    if plain is None:
+        return None
+    # Unless a character may be escaped, what was told once is written again with as many quotation marks.
+    if b"\\u" in body or _encode(plain).count(b'"') != body.count(b'"'):
+        check_no_duplicates(body, _NOTHING)
+    return plain
+
+
+def said_plainly(request: Request) -> list[tuple[Role, str]] | None:
+    """Who said what, if that, a model, a limit, a temperature and a `top_p` are all there is to write."""
+    if astuple(request)[_ALWAYS_SAID:] != _NO_MORE:
+        return None
+    said: list[tuple[Role, str]] = []
+    for turn in request.turns:
+        if len(turn.blocks) != 1 or turn.extra or turn.name is not None:
+            return None
+        only = turn.blocks[0]
+        if type(only) is not Text or only.cache is not None or only.citations:
+            return None
+        said.append((turn.role, only.text))
+    return said
