@@ -1,18 +1,47 @@
 """A whole message: JSON ⇄ the neutral reply."""
 
 from hashlib import blake2s
+from typing import Literal
 
 import msgspec
 from msgspec import Raw, Struct
 
-from waypost.conversation.blocks import Json, Refusal
+from waypost.conversation.blocks import Json, Refusal, Text
 from waypost.conversation.faults import UpstreamFault
 from waypost.conversation.reply import Choice, Reply
 from waypost.dialects.anthropic.blocks import read_blocks
-from waypost.dialects.anthropic.blocks_out import reply_content
+from waypost.dialects.anthropic.blocks_out import Written, reply_content
 from waypost.dialects.anthropic.faults import malformed, read_error_event
-from waypost.dialects.anthropic.words import NAME, WireUsage, read_stop, read_usage, stop_word, write_usage
-from waypost.dialects.wire_json import ShapeError, check_text, decode
+from waypost.dialects.anthropic.words import (
+    NAME,
+    CountedUsage,
+    WireUsage,
+    read_stop,
+    read_usage,
+    stop_word,
+    usage_of,
+    write_usage,
+)
+from waypost.dialects.plain import plainly
+from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode
+
+
+class _PlainText(Struct, gc=False, forbid_unknown_fields=True):
+    type: Literal["text"]
+    text: str
+    citations: tuple[()] | None = None
+
+
+class _PlainMessage(Struct, gc=False, forbid_unknown_fields=True):
+    content: tuple[_PlainText]
+    type: Literal["message"]
+    role: Literal["assistant"]
+    id: str
+    model: str
+    stop_reason: str
+    usage: CountedUsage
+    stop_sequence: str | None = None
+    stop_details: Raw = ABSENT
 
 
 class _Message(Struct, frozen=True):
@@ -25,6 +54,7 @@ class _Message(Struct, frozen=True):
     usage: WireUsage | None = None
 
 
+_PLAIN = msgspec.json.Decoder(_PlainMessage)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _encode = msgspec.json.Encoder().encode
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
@@ -33,6 +63,17 @@ _NAMED = frozenset((*_Message.__struct_fields__, "role"))
 
 def read_reply(body: bytes) -> Reply:
     """Raises UpstreamFault: MALFORMED, or the error that stands in the body."""
+    plain = plainly(_PLAIN, body)
+    if plain is not None:
+        return Reply(
+            NAME,
+            plain.id,
+            plain.model,
+            (Choice((Text(plain.content[0].text),), read_stop(plain.stop_reason, plain.stop_sequence)),),
+            usage_of(plain.usage),
+            None,
+            (("stop_details", plain.stop_details),) if plain.stop_details else (),
+        )
     try:
         if not body.isascii():
             check_text(body)
@@ -59,15 +100,21 @@ def read_reply(body: bytes) -> Reply:
 def write_reply(reply: Reply, request_model: str) -> bytes:
     """Only the first choice can be carried: this protocol has one."""
     choice = reply.choices[0] if reply.choices else Choice((), None)
-    stop = choice.stop
-    content = reply_content(choice.blocks)
+    blocks, stop = choice.blocks, choice.stop
+    content: list[Written]
+    if len(blocks) == 1 and type(only := blocks[0]) is Text and only.cache is None and not only.citations:
+        content = [{"type": "text", "text": only.text}] if only.text else []
+        word = None if stop is None else stop_word(stop)
+    else:
+        content = reply_content(blocks)
+        word = None if stop is None else stop_word(stop, refused=Refusal in map(type, blocks))
     body: dict[str, object] = {
         "id": message_id(reply.id, reply.model, reply.created),
         "type": "message",
         "role": "assistant",
         "model": reply.model or request_model,
         "content": content,
-        "stop_reason": None if stop is None else stop_word(stop, refused=Refusal in map(type, choice.blocks)),
+        "stop_reason": word,
         "stop_sequence": None if stop is None else stop.sequence,
         "usage": write_usage(reply.usage),
     }

@@ -3,12 +3,12 @@
 Follows the Messages API as of the SDK's `MessageCreateParams`, betas included. Writing is in `request_out.py`.
 """
 
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
-from waypost.conversation.blocks import Json, Role, Text
+from waypost.conversation.blocks import Block, Json, Role, Text
 from waypost.conversation.faults import ErrorKind, Refused
 from waypost.conversation.request import (
     HostedTool,
@@ -23,10 +23,31 @@ from waypost.conversation.request import (
 from waypost.dialects.anthropic.blocks import WireCache, read_blocks, read_cache, read_content
 from waypost.dialects.anthropic.words import NAME
 from waypost.dialects.duplicates import check_no_duplicates
+from waypost.dialects.plain import plainly_asked
 from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 T = TypeVar("T")
 Members = dict[str, Raw]
+
+
+class _PlainPart(Struct, gc=False, forbid_unknown_fields=True):
+    type: Literal["text"]
+    text: str
+
+
+class _PlainMessage(Struct, gc=False, forbid_unknown_fields=True):
+    role: Literal["user", "assistant", "system"]
+    content: str | tuple[_PlainPart, ...]
+
+
+class _PlainBody(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    model: Annotated[str, Meta(min_length=1)]
+    max_tokens: Annotated[int, Meta(ge=1)]
+    messages: Annotated[tuple[_PlainMessage, ...], Meta(min_length=1)]
+    system: str | tuple[_PlainPart, ...] | None = None
+    stream: bool | None = None
+    temperature: float | None = None
+    top_p: float | None = None
 
 
 class _Message(Struct, frozen=True):
@@ -72,6 +93,7 @@ class _Body(Struct, frozen=True):
     service_tier: str | None = None
 
 
+_PLAIN = msgspec.json.Decoder(_PlainBody)
 _BODY = msgspec.json.Decoder(_Body)
 _MEMBERS = msgspec.json.Decoder(Members)
 _STRING = msgspec.json.Decoder(str)
@@ -98,6 +120,9 @@ _VERBATIM = frozenset((b'"input"', b'"input_schema"', b'"schema"'))
 
 def read_request(body: bytes) -> Request:
     """Raises Refused(BAD_REQUEST) that names the field."""
+    plain = plainly_asked(_PLAIN, body)
+    if plain is not None:
+        return _read_plain(plain)
     try:
         if not body.isascii():
             check_text(body)
@@ -107,6 +132,39 @@ def read_request(body: bytes) -> Request:
     except ShapeError as error:
         # That null is as good as absence helps nobody who meant to say something.
         raise Refused(ErrorKind.BAD_REQUEST, str(error).replace(" | null`", "`")) from error
+
+
+def _read_plain(plain: _PlainBody) -> Request:
+    turns: list[Turn] = []
+    blocks: tuple[Block, ...]
+    if plain.system:
+        turns.append(Turn(Role.SYSTEM, _said(plain.system)))
+    for message in plain.messages:
+        content = message.content
+        if isinstance(content, str):  # no call for what most say
+            blocks = (Text(content),) if content else ()
+        elif len(content) == 1:
+            blocks = (Text(content[0].text),)
+        else:
+            blocks = _said(content)
+        turns.append(Turn(_ROLES[message.role], blocks))
+    stream = plain.stream is True
+    return Request(
+        NAME,
+        plain.model,
+        tuple(turns),
+        stream,
+        stream,  # this protocol always tells usage in a stream
+        plain.max_tokens,
+        plain.temperature,
+        plain.top_p,
+    )
+
+
+def _said(content: str | tuple[_PlainPart, ...]) -> tuple[Block, ...]:
+    if isinstance(content, str):
+        return (Text(content),)
+    return tuple([Text(part.text) for part in content])
 
 
 def _read(body: _Body, raw: bytes) -> Request:

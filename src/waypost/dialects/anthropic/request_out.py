@@ -22,11 +22,14 @@ from waypost.dialects.anthropic.models import Abilities, abilities
 from waypost.dialects.anthropic.words import NAME
 from waypost.dialects.claude import EFFORTS, in_unthought_tool_loop, thinking_budget
 from waypost.dialects.dialect import Shape, Written
+from waypost.dialects.plain import said_plainly
 
 Members = dict[str, object]
 
 _encode = msgspec.json.Encoder().encode
 _SYSTEM = (Role.SYSTEM, Role.DEVELOPER)
+_SPEAKERS = {role: "assistant" if role is Role.ASSISTANT else "user" for role in Role}
+_OPENING = Raw(b'{"role":"user","content":"."}')
 _NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
 _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 
@@ -38,18 +41,17 @@ class _Message(NamedTuple):
 
 def write_request(request: Request, shape: Shape) -> Written:
     """Never fails: what Anthropic would refuse for its own reasons is left for it to refuse."""
+    home = request.dialect == NAME
+    body, limit = _frame(request, shape)
+    said = None if home else said_plainly(request)
+    if said is not None:
+        _say(body, said)
+        if request.temperature is None and request.top_p is None:
+            return Written(_encode(body))
     dropped: list[str] = []
     lose = dropped.append
-    home = request.dialect == NAME
-    limit = shape.default_max_output if request.max_tokens is None else request.max_tokens
-    if shape.max_output is not None:
-        limit = min(limit, shape.max_output)
-    on_vertex = "vertex" in shape.quirks
-    body: Members = {"anthropic_version": "vertex-2023-10-16"} if on_vertex else {"model": shape.model}
-    body["max_tokens"] = limit
-    if request.stream:
-        body["stream"] = True
-    body.update(_home_turns(request, lose) if home else _foreign_turns(request.turns, lose))
+    if said is None:
+        body.update(_home_turns(request, lose) if home else _foreign_turns(request.turns, lose))
     if request.tools or request.tool_choice is not None or request.parallel_tool_calls is not None:
         body.update(_tools(request, lose))
     if home:
@@ -58,6 +60,48 @@ def write_request(request: Request, shape: Shape) -> Written:
         body.update(_foreign_parameters(request, shape, limit, lose))
         _lose_the_rest(request, lose)
     return Written(_encode(body), tuple(dict.fromkeys(dropped)) if dropped else ())
+
+
+def _frame(request: Request, shape: Shape) -> tuple[Members, int]:
+    """What stands before the turns, and the limit in it."""
+    limit = request.max_tokens
+    if limit is None:
+        limit = shape.default_max_output
+    if shape.max_output is not None:
+        limit = min(limit, shape.max_output)
+    body: Members
+    if "vertex" in shape.quirks:
+        body = {"anthropic_version": "vertex-2023-10-16", "max_tokens": limit}
+    else:
+        body = {"model": shape.model, "max_tokens": limit}
+    if request.stream:
+        body["stream"] = True
+    return body, limit
+
+
+def _say(body: Members, said: list[tuple[Role, str]]) -> None:
+    """What `_foreign_turns` makes of turns that are a text each."""
+    begun = 0
+    if said and said[0][0] in _SYSTEM:
+        begun = next((place for place, (role, _) in enumerate(said) if role not in _SYSTEM), len(said) - 1)
+        system = [{"type": "text", "text": text} for _, text in said[:begun] if text.strip()]
+        if system:
+            body["system"] = system
+    messages: list[Members | Raw] = []
+    content: list[Members] = []
+    last = None
+    for role, text in said[begun:] if begun else said:
+        if not text.strip():
+            continue
+        speaker = _SPEAKERS[role]
+        if speaker == last:
+            content.append({"type": "text", "text": text})
+            continue
+        if last is None and speaker != "user":
+            messages.append(_OPENING)
+        last, content = speaker, [{"type": "text", "text": text}]
+        messages.append({"role": speaker, "content": content})
+    body["messages"] = messages or [_OPENING]
 
 
 def _home_turns(request: Request, lose: Lose) -> Members:
@@ -86,9 +130,9 @@ def _foreign_turns(turns: tuple[Turn, ...], lose: Lose) -> Members:
             said[-1][1].extend(content)
         else:
             said.append((message.role, content))
-    messages: list[Members] = [{"role": role, "content": content} for role, content in said]
+    messages: list[Members | Raw] = [{"role": role, "content": content} for role, content in said]
     if not said or said[0][0] is not Role.USER:
-        messages.insert(0, {"role": Role.USER, "content": "."})
+        messages.insert(0, _OPENING)
     members["messages"] = messages
     return members
 

@@ -1,6 +1,8 @@
 """Anthropic's words for why a turn ended, and its way of counting tokens. Pure tables and sums."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from waypost.conversation.reply import MOST_TOKENS, Stop, StopKind, Usage
 
@@ -62,6 +64,24 @@ class WireUsage(Struct, frozen=True):
     output_tokens_details: OutputDetails | None = None
 
 
+Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
+
+
+class CountedCreation(CacheCreation, frozen=True):
+    ephemeral_1h_input_tokens: Count | None = None
+
+
+class CountedUsage(WireUsage, frozen=True):
+    """Only counts that can be such fit into it."""
+
+    input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_creation: CountedCreation | None = None
+    output_tokens: Count | None = None
+    output_tokens_details: OutputDetails | None = None
+
+
 def merge_usage(old: WireUsage | None, new: WireUsage) -> WireUsage:
     """A stream's counts are cumulative: the last one told holds, member by member."""
     if old is None:
@@ -103,6 +123,21 @@ def read_usage(usage: WireUsage) -> Usage:
         output,
         thinking,
         _count(usage.cache_creation.ephemeral_1h_input_tokens) if usage.cache_creation else None,
+    )
+
+
+def usage_of(usage: CountedUsage) -> Usage:
+    """As `read_usage`, where no count needs a look."""
+    if usage.output_tokens_details is not None:
+        return read_usage(usage)
+    creation = usage.cache_creation
+    return Usage(
+        usage.input_tokens,
+        usage.cache_read_input_tokens,
+        usage.cache_creation_input_tokens,
+        usage.output_tokens,
+        None,
+        None if creation is None else creation.ephemeral_1h_input_tokens,
     )
 
 

@@ -8,7 +8,7 @@ from waypost.conversation.request import Turn
 from waypost.dialects.cohere.content import WireCall, read_calls, read_content, tool_plan, with_citations
 from waypost.dialects.wire_json import ABSENT, ShapeError, decode
 
-_ROLES = {"system": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT}
+ROLES = {"system": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT}
 _NAMED = frozenset(("role", "content", "tool_calls", "tool_plan", "tool_call_id", "citations"))
 
 
@@ -48,7 +48,7 @@ def read_messages(messages: list[Raw]) -> tuple[Turn, ...]:
 
 
 def _read_turn(message: _Message, raw: Raw, where: str, place: int) -> Turn:
-    role = _ROLES.get(message.role)
+    role = ROLES.get(message.role)
     if role is None:
         raise ShapeError(f"{where}.role: {message.role!r} is not a role")
     blocks = read_content(message.content, f"{where}.content")

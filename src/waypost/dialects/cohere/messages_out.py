@@ -27,6 +27,8 @@ from waypost.dialects.cohere.words import NAME
 
 Lose = Callable[[str], None]
 
+ROLES = {role: "system" if role is Role.DEVELOPER else role.value for role in Role}
+
 
 class MessagesOut:
     """`home`: the turns were read from this dialect. `lose` is told what can't be carried.
@@ -46,8 +48,7 @@ class MessagesOut:
         for turn in turns:
             if is_plain(turn.blocks) and not turn.extra and turn.name is None:  # as most are
                 text = turn.blocks[0]
-                role = "system" if turn.role is Role.DEVELOPER else turn.role.value
-                messages.append({"role": role, "content": text.text if isinstance(text, Text) else ""})
+                messages.append({"role": ROLES[turn.role], "content": text.text if isinstance(text, Text) else ""})
             elif turn.role is Role.ASSISTANT:
                 messages += self._assistant(turn)
             else:

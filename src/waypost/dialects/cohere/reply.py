@@ -1,5 +1,7 @@
 """A whole answer: JSON ⇄ the neutral reply."""
 
+from typing import Literal
+
 import msgspec
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
@@ -22,15 +24,40 @@ from waypost.dialects.cohere.faults import broken_off, malformed
 from waypost.dialects.cohere.words import (
     FAILED,
     NAME,
+    STOPS,
+    CountedUsage,
     read_logprobs,
     read_stop,
     read_usage,
     reply_id,
+    usage_of,
     write_logprobs,
     write_stop,
     write_usage,
 )
+from waypost.dialects.plain import plainly
 from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
+
+
+class _PlainText(Struct, gc=False, forbid_unknown_fields=True):
+    type: Literal["text"]
+    text: str
+
+
+class _PlainMessage(Struct, gc=False, forbid_unknown_fields=True):
+    content: tuple[_PlainText]
+    role: str | None = None
+    tool_plan: None = None
+    tool_calls: tuple[()] | None = None
+    citations: tuple[()] | None = None
+
+
+class _PlainReply(Struct, gc=False, forbid_unknown_fields=True):
+    message: _PlainMessage
+    finish_reason: Literal["COMPLETE", "MAX_TOKENS", "STOP_SEQUENCE"]
+    usage: CountedUsage
+    id: str | None = None
+    logprobs: None = None
 
 
 class _Message(Struct, gc=False):
@@ -54,6 +81,7 @@ class _Glanced(Struct, gc=False):
     usage: Raw = ABSENT
 
 
+_plain_decoder = Decoder(_PlainReply)
 _reply_decoder = Decoder(_Reply)
 _glance_decoder = Decoder(_Glanced)
 _members_decoder = Decoder(dict[str, Raw])
@@ -63,6 +91,11 @@ _NAMED = frozenset(_Reply.__struct_fields__)
 
 def read_reply(body: bytes) -> Reply:
     """Raises UpstreamFault: MALFORMED, or what an answer that broke off under status 200 says of it."""
+    plain = plainly(_plain_decoder, body)
+    if plain is not None:
+        text = plain.message.content[0].text
+        said = Choice((Text(text),) if text else (), STOPS[plain.finish_reason])
+        return Reply(NAME, plain.id, None, (said,), usage_of(plain.usage))
     try:
         if not body.isascii():
             check_text(body)
@@ -98,10 +131,12 @@ def write_reply(reply: Reply, request_model: str) -> bytes:
     """Only the first choice can be carried: this protocol has one, and does not name the model."""
     choice = reply.choices[0] if reply.choices else Choice((), None)
     home = reply.dialect == NAME
-    extra = dict(reply.extra) if home else {}
-    message: Members = {"role": "assistant", **_write_blocks(choice.blocks)}
-    if "citations" in extra:
-        message["citations"] = extra.pop("citations")
+    blocks = choice.blocks
+    message: Members
+    if len(blocks) == 1 and type(only := blocks[0]) is Text and not only.citations:
+        message = {"role": "assistant", "content": [{"type": "text", "text": only.text}]}
+    else:
+        message = {"role": "assistant", **_write_blocks(blocks)}
     body: Members = {
         "id": reply.id if home and reply.id is not None else reply_id(reply.id),
         "message": message,
@@ -110,10 +145,13 @@ def write_reply(reply: Reply, request_model: str) -> bytes:
     usage = write_usage(reply.usage)
     if usage is not None:
         body["usage"] = usage
-    logprobs = write_logprobs(choice.logprobs)
-    if logprobs:
+    if choice.logprobs is not None and (logprobs := write_logprobs(choice.logprobs)):
         body["logprobs"] = logprobs
-    body.update({name: raw for name, raw in extra.items() if name not in body})
+    if home and reply.extra:
+        extra = dict(reply.extra)
+        if "citations" in extra:
+            message["citations"] = extra.pop("citations")
+        body.update({name: raw for name, raw in extra.items() if name not in body})
     return _encode(body)
 
 

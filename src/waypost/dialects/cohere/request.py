@@ -3,10 +3,12 @@
 `documents` become documents of the user's last turn, so that a model elsewhere can read them too.
 """
 
-from msgspec import Raw, Struct
+from typing import Annotated, Literal
+
+from msgspec import Meta, Raw, Struct
 from msgspec.json import Decoder
 
-from waypost.conversation.blocks import Block, Json
+from waypost.conversation.blocks import Block, Json, Text
 from waypost.conversation.options import CallOptions
 from waypost.conversation.request import (
     HostedTool,
@@ -19,15 +21,35 @@ from waypost.conversation.request import (
     Turn,
 )
 from waypost.dialects.cohere.content import read_document
-from waypost.dialects.cohere.messages import read_messages, with_documents
+from waypost.dialects.cohere.messages import ROLES, read_messages, with_documents
 from waypost.dialects.cohere.words import NAME
 from waypost.dialects.duplicates import check_no_duplicates
 from waypost.dialects.json_edit import refuse
+from waypost.dialects.plain import plainly_asked
 from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 OWN_METADATA = frozenset(("task", "combination_id"))  # said to us alone
 
 Extra = list[tuple[str, Json]]
+
+
+class _PlainPart(Struct, gc=False, forbid_unknown_fields=True):
+    type: Literal["text"]
+    text: str
+
+
+class _PlainMessage(Struct, gc=False, forbid_unknown_fields=True):
+    role: Literal["system", "user", "assistant"]
+    content: str | tuple[_PlainPart, ...]
+
+
+class _PlainBody(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    model: Annotated[str, Meta(min_length=1)]
+    messages: tuple[_PlainMessage, ...]
+    stream: bool | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    p: float | None = None
 
 
 class _Thinking(Struct, gc=False):
@@ -72,6 +94,7 @@ class _Function(Struct, gc=False):
     parameters: Raw = ABSENT
 
 
+_plain_decoder = Decoder(_PlainBody)
 _body_decoder = Decoder(_Body)
 _members_decoder = Decoder(dict[str, Raw])
 _list_decoder = Decoder(list[Raw])
@@ -90,11 +113,36 @@ _VERBATIM = frozenset((b'"arguments"', b'"parameters"', b'"json_schema"'))
 
 def read_request(body: bytes) -> Request:
     """Refused(BAD_REQUEST) names the member that is malformed."""
+    plain = plainly_asked(_plain_decoder, body)
+    if plain is not None:
+        return _read_plain(plain)
     try:
         return _read(body)
     except ShapeError as error:
         place, _, what = str(error).partition(": ")
         refuse(f"`{place}`: {what}" if what and place != "the body" else str(error))
+
+
+def _read_plain(plain: _PlainBody) -> Request:
+    turns: list[Turn] = []
+    blocks: tuple[Block, ...]
+    for message in plain.messages:
+        content = message.content
+        if isinstance(content, str):
+            blocks = (Text(content),) if content else ()
+        else:
+            blocks = tuple([Text(part.text) for part in content if part.text])
+        turns.append(Turn(ROLES[message.role], blocks))
+    return Request(
+        NAME,
+        plain.model,
+        tuple(turns),
+        plain.stream is True,
+        True,  # this protocol always tells usage in a stream
+        plain.max_tokens,
+        plain.temperature,
+        plain.p,
+    )
 
 
 def _read(body: bytes) -> Request:

@@ -14,9 +14,10 @@ from msgspec import Raw
 from waypost.conversation.request import HostedTool, Reasoning, Request, Tool, ToolChoiceMode
 from waypost.dialects.cache_marks import marked_kinds
 from waypost.dialects.cohere.content import Members
-from waypost.dialects.cohere.messages_out import Lose, MessagesOut
+from waypost.dialects.cohere.messages_out import ROLES, Lose, MessagesOut
 from waypost.dialects.cohere.words import NAME
 from waypost.dialects.dialect import Shape, Written
+from waypost.dialects.plain import said_plainly
 
 _encode = msgspec.json.Encoder().encode
 _NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
@@ -28,20 +29,18 @@ _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192}  # tokens
 
 def write_request(request: Request, shape: Shape) -> Written:
     """Never fails: what Cohere would refuse for its own reasons is left for it to refuse."""
+    said = said_plainly(request)
+    if said is not None and request.top_p is None:
+        messages: list[Members] = []
+        for role, text in said:
+            messages.append({"role": ROLES[role], "content": text})
+        return Written(_encode(_frame(request, shape, messages, None)))
     dropped: list[str] = []
     lose = dropped.append
     home = request.dialect == NAME
     out = MessagesOut(home, lose)
-    body: Members = {"model": shape.model, "messages": out.write(request.turns)}
-    if out.documents:
-        body["documents"] = out.documents
-    if request.stream:
-        body["stream"] = True
-    limit = request.max_tokens
-    if shape.max_output is not None:
-        limit = shape.max_output if limit is None else min(limit, shape.max_output)
-    if limit is not None:
-        body[shape.max_output_field or "max_tokens"] = limit
+    messages = out.write(request.turns)
+    body = _frame(request, shape, messages, out.documents)
     _sample(body, request, home, lose)
     if request.tools or (home and request.tool_choice is not None):
         body.update(_tools(request, home, lose))
@@ -61,9 +60,23 @@ def write_request(request: Request, shape: Shape) -> Written:
     return Written(_encode(body), tuple(dict.fromkeys(dropped)) if dropped else ())
 
 
-def _sample(body: Members, request: Request, home: bool, lose: Lose) -> None:
+def _frame(request: Request, shape: Shape, messages: list[Members], documents: list[Members] | None) -> Members:
+    body: Members = {"model": shape.model, "messages": messages}
+    if documents:
+        body["documents"] = documents
+    if request.stream:
+        body["stream"] = True
+    limit = request.max_tokens
+    if shape.max_output is not None:
+        limit = shape.max_output if limit is None else min(limit, shape.max_output)
+    if limit is not None:
+        body[shape.max_output_field or "max_tokens"] = limit
     if request.temperature is not None:
         body["temperature"] = request.temperature
+    return body
+
+
+def _sample(body: Members, request: Request, home: bool, lose: Lose) -> None:
     if request.top_p is not None:
         body["p"] = request.top_p if home else _within(request.top_p, _LEAST_P, _MOST_P, "top_p", lose)
     if request.top_k is not None:

@@ -1,10 +1,11 @@
 """Cohere's words for why an answer ended, its way of counting tokens, its ids and log-probabilities."""
 
-import hashlib
-from typing import assert_never
+from hashlib import blake2b
+from struct import Struct as Layout
+from typing import Annotated
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 from msgspec.json import Decoder
 
 from waypost.conversation.blocks import Json
@@ -22,33 +23,29 @@ STOP_KINDS = {
     "ERROR_TOXIC": StopKind.REFUSAL,
     "ERROR_LIMIT": StopKind.LENGTH,
 }
+_WORDS = {
+    StopKind.END: "COMPLETE",
+    StopKind.PAUSE: "COMPLETE",
+    StopKind.STOP_SEQUENCE: "STOP_SEQUENCE",
+    StopKind.LENGTH: "MAX_TOKENS",
+    StopKind.OTHER: "MAX_TOKENS",  # one nobody knows is never told as a natural end
+    StopKind.TOOL: "TOOL_CALL",
+    StopKind.REFUSAL: "ERROR_TOXIC",
+}
 FAILED = frozenset(("ERROR", "TIMEOUT"))  # no reasons to stop: the answer broke off
-_STOPS = {word: Stop(kind, word) for word, kind in STOP_KINDS.items()}
+STOPS = {word: Stop(kind, word) for word, kind in STOP_KINDS.items()}
+_cut = Layout("8s4s4s4s12s").unpack  # what stands between the hyphens of a UUID
 _encode = msgspec.json.Encoder().encode
 
 
 def read_stop(word: str | None) -> Stop | None:
-    return _STOPS.get(word) or Stop(StopKind.OTHER, word) if word else None
+    return STOPS.get(word) or Stop(StopKind.OTHER, word) if word else None
 
 
 def write_stop(stop: Stop) -> str:
-    """Cohere's own word where the stop came with one; a stop nobody knows is never told as a natural end."""
+    """Cohere's own word where the stop came with one, else the word for its kind."""
     raw = stop.raw
-    if raw is not None and STOP_KINDS.get(raw) is stop.kind:
-        return raw
-    match stop.kind:
-        case StopKind.END | StopKind.PAUSE:
-            return "COMPLETE"
-        case StopKind.STOP_SEQUENCE:
-            return "STOP_SEQUENCE"
-        case StopKind.LENGTH | StopKind.OTHER:
-            return "MAX_TOKENS"
-        case StopKind.TOOL:
-            return "TOOL_CALL"
-        case StopKind.REFUSAL:
-            return "ERROR_TOXIC"
-        case _:
-            assert_never(stop.kind)
+    return raw if raw is not None and STOP_KINDS.get(raw) is stop.kind else _WORDS[stop.kind]
 
 
 class _Tokens(Struct, gc=False):
@@ -65,6 +62,24 @@ class _Usage(Struct, gc=False):
     cached_tokens: int | float | None = None
 
 
+_Count = Annotated[float, Meta(ge=0, le=MOST_TOKENS)]
+
+
+class _CountedTokens(Struct, gc=False):
+    input_tokens: _Count
+    output_tokens: _Count
+    reasoning_tokens: _Count | None = None
+
+
+class CountedUsage(Struct, gc=False):
+    """Only what tells the usual, in counts that can be such, fits into it."""
+
+    tokens: _CountedTokens
+    billed_units: _Tokens | None = None
+    cached_tokens: _Count | None = None
+
+
+_counted_decoder = Decoder(CountedUsage)
 _usage_decoder = Decoder(_Usage | None)
 _UNTOLD = _Tokens()
 
@@ -78,6 +93,10 @@ def read_usage(raw: Raw) -> Usage | None:
     if not told(raw):
         return None
     try:
+        return usage_of(_counted_decoder.decode(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
         wire = _usage_decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
@@ -88,8 +107,21 @@ def read_usage(raw: Raw) -> Usage | None:
     given = _count(billed.input_tokens) if given is None else given
     output = _count(billed.output_tokens) if output is None else output
     cached, reasoning = _count(wire.cached_tokens), _count(tokens.reasoning_tokens)
-    if given is None and output is None:
-        return None
+    return None if given is None and output is None else _disjoint(given, cached, output, reasoning)
+
+
+def usage_of(usage: CountedUsage) -> Usage:
+    tokens, cached = usage.tokens, usage.cached_tokens
+    reasoning = tokens.reasoning_tokens
+    return _disjoint(
+        int(tokens.input_tokens),
+        None if cached is None else int(cached),
+        int(tokens.output_tokens),
+        None if reasoning is None else int(reasoning),
+    )
+
+
+def _disjoint(given: int | None, cached: int | None, output: int | None, reasoning: int | None) -> Usage:
     if given is not None and cached is not None:  # a part larger than the whole contradicts itself
         cached = min(cached, given)
         given -= cached
@@ -124,14 +156,14 @@ def reply_id(given: str | None) -> str:
     """Cohere's ids are UUIDs; of another's is made one, the same for the same."""
     if given is not None and len(given) == 36 and given[8:24:5] == "----":
         return given
-    digest = hashlib.blake2b((given or "").encode("utf-8", "replace"), digest_size=16).hexdigest()
-    return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:]}"
+    digest = blake2b((given or "").encode("utf-8", "replace"), digest_size=16).hexdigest()
+    return b"-".join(_cut(digest.encode())).decode()
 
 
 def call_id(reply: str | None, place: int) -> str:
     """An id for a tool call that came without one: the same for the same call of the same reply."""
     text = f"{reply or ''}/{place}"
-    return "call_" + hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=12).hexdigest()
+    return "call_" + blake2b(text.encode("utf-8", "replace"), digest_size=12).hexdigest()
 
 
 class Logprob(Struct, gc=False):
