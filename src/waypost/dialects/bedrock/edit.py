@@ -136,7 +136,8 @@ def glance(body: bytes) -> Glance:
     names = check_unique(body, _ACTED_ON, seen.messages)
     limit = _limit(seen.inference_config) if told(seen.inference_config) else None
     needs = _NONE
-    if any(word in body for word in _MEDIA):
+    image, document, video, audio, escaped = _MEDIA
+    if image in body or document in body or video in body or audio in body or escaped in body:
         needs = _media(seen)
     unbounded = _UNBOUNDED in needs or not told(seen.messages)
     if needs:

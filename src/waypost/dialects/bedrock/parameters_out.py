@@ -58,18 +58,21 @@ def _members_of(raw: Raw | None) -> Members:
     return {} if raw is None else dict(msgspec.json.decode(raw, type=dict[str, Raw]))
 
 
-def _inference(request: Request, shape: Shape, able: Abilities, thinks: bool, lose: Lose) -> Members:
-    inference: Members = {}
+def frame(request: Request, shape: Shape) -> Members:
+    """What nearly every request says of its inference, whatever the model."""
     limit = request.max_tokens
     if shape.max_output is not None:
         limit = shape.max_output if limit is None else min(limit, shape.max_output)
-    if limit is not None:
-        inference["maxTokens"] = limit
+    return {} if limit is None else {"maxTokens": limit}
+
+
+def _inference(request: Request, shape: Shape, able: Abilities, thinks: bool, lose: Lose) -> Members:
+    inference = frame(request, shape)
     if request.dialect == NAME:
         given = {"temperature": request.temperature, "topP": request.top_p, "stopSequences": list(request.stop) or None}
         inference.update({name: value for name, value in given.items() if value is not None})
         return inference
-    inference.update(_sampling(request, able, thinks and able.family is Family.CLAUDE, lose))
+    inference.update(sampling(request, able, thinks and able.family is Family.CLAUDE, lose))
     if request.stop:
         stops = [stop for stop in request.stop if stop.strip()]
         if len(stops) < len(request.stop):
@@ -79,7 +82,7 @@ def _inference(request: Request, shape: Shape, able: Abilities, thinks: bool, lo
     return inference
 
 
-def _sampling(request: Request, able: Abilities, thinking: bool, lose: Lose) -> Members:
+def sampling(request: Request, able: Abilities, thinking: bool, lose: Lose) -> Members:
     """The samplers, as far as the model takes them; 1 is every model's default and changes nothing by absence."""
     members: Members = {}
     temperature, top_p = request.temperature, request.top_p

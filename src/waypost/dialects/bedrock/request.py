@@ -5,12 +5,12 @@ Of `additionalModelRequestFields`, which are the model's own, the common ones ar
 `top_k`, Nova's `reasoningConfig` and `topK`, `reasoning_effort`. Writing is in `request_out.py`.
 """
 
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
-from waypost.conversation.blocks import CacheMark, Role
+from waypost.conversation.blocks import CacheMark, Role, Text
 from waypost.conversation.faults import ErrorKind, Refused
 from waypost.conversation.request import (
     HostedTool,
@@ -25,6 +25,7 @@ from waypost.conversation.request import (
 from waypost.dialects.bedrock.blocks import WireCache, read_blocks
 from waypost.dialects.bedrock.words import NAME
 from waypost.dialects.duplicates import check_no_duplicates
+from waypost.dialects.plain import plainly_asked
 from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 T = TypeVar("T")
@@ -106,6 +107,27 @@ class _Body(Struct, frozen=True, rename="camel"):
     service_tier: _Tier | None = None
 
 
+class _PlainBlock(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    text: str
+
+
+class _PlainMessage(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    role: Literal["user", "assistant"]
+    content: tuple[_PlainBlock, ...]
+
+
+class _PlainInference(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+
+
+class _PlainBody(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    messages: Annotated[list[_PlainMessage], Meta(min_length=1)]
+    system: tuple[_PlainBlock, ...] | None = None
+    inference_config: _PlainInference | None = None
+
+
 class _Thinking(Struct, frozen=True):
     type: str
     budget_tokens: int | None = None
@@ -118,6 +140,7 @@ class _OneCall(Struct, frozen=True):
     disable_parallel_tool_use: bool
 
 
+_PLAIN = msgspec.json.Decoder(_PlainBody)
 _BODY = msgspec.json.Decoder(_Body)
 _MEMBERS: msgspec.json.Decoder[Members] = msgspec.json.Decoder(Members)
 _TOOL = msgspec.json.Decoder(_Tool)
@@ -138,6 +161,9 @@ _VERBATIM = frozenset((b'"input"', b'"inputSchema"'))
 
 def read_request(body: bytes) -> Request:
     """Raises Refused(BAD_REQUEST) that names the field."""
+    plain = plainly_asked(_PLAIN, body)
+    if plain is not None:
+        return _read_plain(plain)
     try:
         if not body.isascii():
             check_text(body)
@@ -147,6 +173,25 @@ def read_request(body: bytes) -> Request:
     except ShapeError as error:
         # That null is as good as absence helps nobody who meant to say something.
         raise Refused(ErrorKind.BAD_REQUEST, str(error).replace(" | null`", "`")) from error
+
+
+def _read_plain(plain: _PlainBody) -> Request:
+    turns: list[Turn] = []
+    if plain.system:
+        turns.append(Turn(Role.SYSTEM, _texts(plain.system)))
+    for message in plain.messages:
+        blocks = _texts(message.content)
+        turns.append(Turn(_ROLES[message.role], blocks))
+    inference = plain.inference_config
+    if inference is None:
+        return Request(NAME, "", tuple(turns), False, True)
+    return Request(NAME, "", tuple(turns), False, True, inference.max_tokens, inference.temperature, inference.top_p)
+
+
+def _texts(blocks: tuple[_PlainBlock, ...]) -> tuple[Text, ...]:
+    if len(blocks) == 1:  # as most have
+        return (Text(blocks[0].text),)
+    return tuple([Text(block.text) for block in blocks])
 
 
 def _read(body: _Body, raw: bytes) -> Request:

@@ -1,6 +1,8 @@
 """Bedrock's words for why a turn ended, and its way of counting tokens. Pure tables and sums."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from waypost.conversation.reply import MOST_TOKENS, Stop, StopKind, Usage
 
@@ -29,8 +31,11 @@ _WORDS = {
 }
 
 
+_STOPS = {word: Stop(kind, word) for word, kind in _KINDS.items()}
+
+
 def read_stop(word: str) -> Stop:
-    return Stop(_KINDS.get(word, StopKind.OTHER), word)
+    return _STOPS.get(word) or Stop(StopKind.OTHER, word)
 
 
 def stop_word(stop: Stop, *, refused: bool = False) -> str:
@@ -42,6 +47,19 @@ def stop_word(stop: Stop, *, refused: bool = False) -> str:
         return _WORDS[StopKind.REFUSAL]
     word = stop.raw
     return word if word is not None and _KINDS.get(word) is stop.kind else _WORDS[stop.kind]
+
+
+Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
+
+
+class PlainUsage(Struct, gc=False, rename="camel"):
+    """`usage` as most of it is: each count is one, and nothing that was cached has a lifetime."""
+
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_write_input_tokens: Count | None = None
+    cache_details: tuple[()] | None = None
 
 
 class CacheDetail(Struct, frozen=True, rename="camel"):
@@ -84,12 +102,13 @@ def write_usage(usage: Usage) -> dict[str, object]:
     given, read, written = usage.input, usage.cache_read, usage.cache_write
     made = usage.output if usage.reasoning is None else (usage.output or 0) + usage.reasoning
     told: dict[str, object] = {}
-    if given is not None:
-        told["inputTokens"] = given
-    if made is not None:
-        told["outputTokens"] = made
     if given is not None and made is not None:
-        told["totalTokens"] = given + made + (read or 0) + (written or 0)
+        total = given + made + (read or 0) + (written or 0)
+        told = {"inputTokens": given, "outputTokens": made, "totalTokens": total}
+    elif given is not None:
+        told["inputTokens"] = given
+    elif made is not None:
+        told["outputTokens"] = made
     if read is not None:
         told["cacheReadInputTokens"] = read
     if written is not None:

@@ -105,6 +105,8 @@ _CONFIG_PAIRS = (
 # Which of two a provider would obey can't be known, and money, policy or routing hangs on each of these.
 _ACTED_ON = unique_members("contents", "tools", "waypost", *[name for pair in _PAIRS for name in pair])
 _ACTED_ON_IN_CONFIG = unique_members(*[name for pair in _CONFIG_PAIRS for name in pair])
+_RARE = frozenset(_Body.__struct_encode_fields__) - {"contents", "systemInstruction", "generationConfig"}
+_RARE_IN_CONFIG = frozenset(_Config.__struct_encode_fields__) - {"maxOutputTokens", "candidateCount"}
 _PLAIN = ("TEXT",)
 _NO_CONFIG = _Config()
 
@@ -115,8 +117,8 @@ def glance(body: bytes) -> Glance:
         if not body.isascii():
             check_text(body)
         seen = decode(_BODY, body, "")
-        check_unique(body, _ACTED_ON, seen.contents, b'"contents"')
-        return _glance(body, seen)
+        names = check_unique(body, _ACTED_ON, seen.contents, b'"contents"')
+        return _glance(body, seen, _RARE.isdisjoint(names))
     except ShapeError as error:
         refuse(error)
 
@@ -125,27 +127,27 @@ def refuse(error: ShapeError) -> NoReturn:
     raise Refused(ErrorKind.BAD_REQUEST, str(error).replace(" | null`", "`")) from error
 
 
-def _glance(body: bytes, seen: _Body) -> Glance:
-    for name, other in _PAIRS:
-        if told(getattr(seen, other)) and told(getattr(seen, f"{other}_snake")):
-            raise ShapeError(f"{name}: is given twice")
-    raw = seen.generation_config or seen.generation_config_snake
-    config = _read_config(raw) if told(raw) else _NO_CONFIG
+def _glance(body: bytes, seen: _Body, plain: bool) -> Glance:
+    """`plain`: none of `_RARE` is there."""
+    if not plain:
+        for name, other in _PAIRS:
+            if told(getattr(seen, other)) and told(getattr(seen, f"{other}_snake")):
+                raise ShapeError(f"{name}: is given twice")
     needs: set[str] = set()
-    unbounded = told(seen.cached_content) or told(seen.cached_content_snake)
-    if any(mark in body for mark in _MARKS):
+    raw = seen.generation_config or seen.generation_config_snake
+    config = _read_config(raw, needs) if told(raw) else _NO_CONFIG
+    unbounded = not plain and (told(seen.cached_content) or told(seen.cached_content_snake))
+    if (b'Data"' in body or b'_data"' in body or b"\\u00" in body) and any(mark in body for mark in _MARKS):
         unbounded = _media(seen.contents, needs) or unbounded
-    if told(seen.tools) and bytes(seen.tools) != b"[]":
+    if not plain and told(seen.tools) and bytes(seen.tools) != b"[]":
         unbounded = _look_at_tools(seen.tools, needs) or unbounded
-    if config is not _NO_CONFIG:
-        _look_at_config(config, needs)
     limit = _first(config.max_output_tokens, config.max_output_tokens_snake)
     choices = _first(config.candidate_count, config.candidate_count_snake)
     return Glance(
         "",
         False,
-        _checked("maxOutputTokens", limit),
-        _checked("candidateCount", choices) or 1,
+        limit if limit is None else _checked("maxOutputTokens", limit),
+        1 if choices is None else _checked("candidateCount", choices),
         True,
         unbounded,
         _unpriced(seen, config),
@@ -158,21 +160,25 @@ def _first(one: int | None, other: int | None) -> int | None:
     return other if one is None else one
 
 
-def _checked(name: str, count: int | None) -> int | None:
-    if count is not None and not 1 <= count <= MOST_ASKED:
+def _checked(name: str, count: int) -> int:
+    if not 1 <= count <= MOST_ASKED:
         raise ShapeError(f"generationConfig.{name}: must be at least 1 and at most {MOST_ASKED}")
     return count
 
 
-def _read_config(raw: Raw) -> _Config:
+def _read_config(raw: Raw, needs: set[str]) -> _Config:
+    """Adds the needs that it brings."""
     config = decode(_CONFIG, raw, "generationConfig")
     try:
-        check_unique(bytes(raw), _ACTED_ON_IN_CONFIG, ABSENT)
+        names = check_unique(bytes(raw), _ACTED_ON_IN_CONFIG, ABSENT)
     except Refused as refused:
         raise ShapeError(f"generationConfig: {refused}") from refused
+    if _RARE_IN_CONFIG.isdisjoint(names):
+        return config
     for name, other in _CONFIG_PAIRS:
         if getattr(config, other) is not None and getattr(config, f"{other}_snake") is not None:
             raise ShapeError(f"generationConfig.{name}: is given twice")
+    _look_at_config(config, needs)
     return config
 
 

@@ -1,11 +1,13 @@
 """A whole answer: GenerateContentResponse ⇄ the neutral reply."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import astuple
 
-from waypost.conversation.blocks import Block, Json, Opaque, Refusal, Text, ToolCall
+from waypost.conversation.blocks import Block, Json, Opaque, Refusal, Text, Thinking, ToolCall
 from waypost.conversation.faults import UpstreamFault
 from waypost.conversation.reply import Choice, Reply, Usage
 from waypost.dialects.gemini.faults import malformed, read_error
@@ -15,6 +17,7 @@ from waypost.dialects.gemini.parts_out import BESIDE, Written, reply_parts
 from waypost.dialects.gemini.wire_json import listed
 from waypost.dialects.gemini.words import (
     NAME,
+    WireUsage,
     blocked,
     blocked_reason,
     call_id,
@@ -23,9 +26,11 @@ from waypost.dialects.gemini.words import (
     read_usage,
     response_id,
     stop_word,
+    usage_of,
     write_time,
     write_usage,
 )
+from waypost.dialects.plain import plainly
 from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 
@@ -67,6 +72,42 @@ class _Glanced(Struct, gc=False, rename="camel"):
     error: Raw = ABSENT
 
 
+class _PlainPart(Struct, gc=False, forbid_unknown_fields=True):
+    text: str
+
+
+class _SignedPart(Struct, gc=False, forbid_unknown_fields=True, rename="camel"):
+    text: str
+    thought_signature: str | None = None
+
+
+class _PlainContent(Struct, gc=False):
+    parts: tuple[_SignedPart]
+
+
+class _PlainCandidate(Struct, gc=False, rename="camel"):
+    """Of the rest of a candidate nothing is read."""
+
+    content: _PlainContent
+    finish_reason: str | None = None
+    index: int | None = None
+    citation_metadata: None = None
+    grounding_metadata: None = None
+    url_context_metadata: None = None
+    logprobs_result: None = None
+
+
+class _PlainResponse(Struct, gc=False, forbid_unknown_fields=True, rename="camel"):
+    candidates: tuple[_PlainCandidate]
+    prompt_feedback: None = None
+    usage_metadata: WireUsage | None = None
+    model_version: str | None = None
+    response_id: str | None = None
+    create_time: str | None = None
+    error: None = None
+
+
+_PLAIN = msgspec.json.Decoder(_PlainResponse)
 RESPONSE = msgspec.json.Decoder(Response)
 _GLANCED = msgspec.json.Decoder(_Glanced)
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
@@ -87,6 +128,9 @@ def glance_reply(body: bytes) -> Usage | None:
 
 def read_reply(body: bytes) -> Reply:
     """Raises UpstreamFault: MALFORMED, or the error that stands in the body."""
+    plain = plainly(_PLAIN, body)
+    if plain is not None:
+        return _read_plain(plain)
     try:
         if not body.isascii():
             check_text(body)
@@ -111,6 +155,23 @@ def read_reply(body: bytes) -> Reply:
     )
 
 
+def _read_plain(plain: _PlainResponse) -> Reply:
+    candidate = plain.candidates[0]
+    part = candidate.content.parts[0]
+    blocks: tuple[Block, ...] = (Text(part.text),) if part.text else ()
+    if part.thought_signature:
+        blocks = (Thinking("", part.thought_signature, NAME), *blocks)
+    usage, created = plain.usage_metadata, plain.create_time
+    return Reply(
+        NAME,
+        plain.response_id or None,
+        plain.model_version or None,
+        (Choice(blocks, read_stop(candidate.finish_reason, False)),),
+        None if usage is None else usage_of(usage, True),
+        None if created is None else read_time(created),
+    )
+
+
 def check_is_answer(body: bytes, error: Raw, says_something: bool) -> None:
     """Raises the error that stands in the body, and ShapeError where nothing of an answer does."""
     if told(error):
@@ -130,10 +191,6 @@ def not_an_answer(error: ShapeError, body: bytes) -> UpstreamFault:
 
 def _extra(members: dict[str, Raw]) -> tuple[tuple[str, Json], ...]:
     return tuple([(name, raw) for name, raw in members.items() if name not in _NAMED or name == "promptFeedback"])
-
-
-class _PlainPart(Struct, gc=False, forbid_unknown_fields=True):
-    text: str
 
 
 _PLAIN_PARTS = msgspec.json.Decoder(list[_PlainPart])
@@ -198,35 +255,49 @@ def _cited(blocks: list[Block], raw: Raw) -> list[Block]:
     return blocks
 
 
+class _Answer(Struct, gc=False, omit_defaults=True, rename="camel"):
+    prompt_feedback: dict[str, str] | None = None
+    candidates: list[dict[str, object]] | None = None
+    usage_metadata: WireUsage | None = None
+    model_version: str | None = None
+    response_id: str | None = None
+    create_time: datetime | None = None
+
+
 def write_reply(reply: Reply, request_model: str) -> bytes:
-    home = reply.dialect == NAME
-    body: dict[str, object] = {}
-    first = reply.choices[0] if reply.choices else None
-    if first is not None and not first.blocks and (reason := blocked_reason(first.stop)) is not None:
-        body["promptFeedback"] = {"blockReason": reason}
+    home, choices = reply.dialect == NAME, reply.choices
+    reason = None if not choices or choices[0].blocks else blocked_reason(choices[0].stop)
+    if len(choices) == 1:
+        candidates = [_candidate(choices[0], 0, home)]
     else:
-        body["candidates"] = [_candidate(choice, place, home) for place, choice in enumerate(reply.choices)]
-    usage = write_usage(reply.usage)
-    if usage is not None:
-        body["usageMetadata"] = usage
-    body["modelVersion"] = reply.model or request_model
-    body["responseId"] = response_id(reply.id)
-    if reply.created is not None and (created := write_time(reply.created)) is not None:
-        body["createTime"] = created
-    if home:
-        body.update(reply.extra)
-    return _encode(body)
+        candidates = [_candidate(choice, place, home) for place, choice in enumerate(choices)]
+    answer = _Answer(
+        None if reason is None else {"blockReason": reason},
+        None if reason is not None else candidates,
+        write_usage(reply.usage),
+        reply.model or request_model,
+        response_id(reply.id),
+        None if reply.created is None else write_time(reply.created),
+    )
+    if not home or not reply.extra:
+        return _encode(answer)
+    members = zip(_Answer.__struct_encode_fields__, astuple(answer), strict=True)
+    return _encode({name: value for name, value in members if value is not None} | dict(reply.extra))
 
 
 def _candidate(choice: Choice, place: int, home: bool) -> dict[str, object]:
-    candidate: dict[str, object] = {"content": {"role": "model", "parts": reply_parts(choice.blocks)}}
-    if choice.stop is not None:
-        candidate["finishReason"] = stop_word(choice.stop, refused=Refusal in map(type, choice.blocks))
-    candidate["index"] = place
-    if home:
-        candidate.update(beside(choice.blocks))
-    logprobs = write_logprobs(choice.logprobs)
-    if logprobs is not None:
+    blocks, stop = choice.blocks, choice.stop
+    text = only.text if len(blocks) == 1 and type(only := blocks[0]) is Text and not only.citations else ""
+    candidate: dict[str, object] = {
+        "content": {"role": "model", "parts": [{"text": text}] if text else reply_parts(blocks)},
+        "finishReason": stop and stop_word(stop, refused=not text and Refusal in map(type, blocks)),
+        "index": place,
+    }
+    if stop is None:
+        del candidate["finishReason"]
+    if home and not text:
+        candidate.update(beside(blocks))
+    if choice.logprobs is not None and (logprobs := write_logprobs(choice.logprobs)) is not None:
         candidate["logprobsResult"] = logprobs
     return candidate
 

@@ -4,8 +4,10 @@ Follows the Gemini API's v1beta reference and Vertex's, in both spellings of eac
 stand in the path: both stay unsaid here. Writing is in `request_out.py`.
 """
 
+from typing import Annotated, Literal
+
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from waypost.conversation.blocks import Block, Json, Role, Text, ToolCall
 from waypost.conversation.faults import ErrorKind, Refused
@@ -16,6 +18,7 @@ from waypost.dialects.gemini.parts import PartReader
 from waypost.dialects.gemini.tools import read_tool_config, read_tools
 from waypost.dialects.gemini.wire_json import Members, listed, members_of, take
 from waypost.dialects.gemini.words import NAME, call_id
+from waypost.dialects.plain import plainly_asked
 from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode
 
 
@@ -24,6 +27,32 @@ class _Content(Struct, gc=False):
     parts: Raw = ABSENT
 
 
+class _PlainPart(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    text: str
+
+
+class _PlainContent(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    parts: tuple[_PlainPart, ...]
+    role: Literal["user", "model"] | None = None
+
+
+class _PlainConfig(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    max_output_tokens: Annotated[int, Meta(ge=1)] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+
+
+class _PlainBody(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True, rename="camel"):
+    contents: Annotated[list[_PlainContent], Meta(min_length=1)]
+    system_instruction: _PlainContent | None = None
+    generation_config: _PlainConfig | None = None
+    safety_settings: None = None
+    tools: None = None
+    tool_config: None = None
+    model: str | None = None
+
+
+_PLAIN = msgspec.json.Decoder(_PlainBody)
 _CONTENT = msgspec.json.Decoder(_Content)
 _STRING = msgspec.json.Decoder(str)
 KNOWN = frozenset(
@@ -55,6 +84,9 @@ _VERBATIM = frozenset((b'"args"', b'"parametersJsonSchema"', b'"responseJsonSche
 
 def read_request(body: bytes) -> Request:
     """Raises Refused(BAD_REQUEST) that names the field."""
+    plain = plainly_asked(_PLAIN, body)
+    if plain is not None:
+        return _read_plain(plain)
     try:
         if not body.isascii():
             check_text(body)
@@ -64,6 +96,25 @@ def read_request(body: bytes) -> Request:
     except ShapeError as error:
         # That null is as good as absence helps nobody who meant to say something.
         raise Refused(ErrorKind.BAD_REQUEST, str(error).replace(" | null`", "`")) from error
+
+
+def _read_plain(plain: _PlainBody) -> Request:
+    turns: list[Turn] = []
+    system, config = plain.system_instruction, plain.generation_config
+    if system is not None and (blocks := _texts(system.parts)):
+        turns.append(Turn(Role.SYSTEM, blocks))
+    for content in plain.contents:
+        blocks = _texts(content.parts)
+        turns.append(Turn(_ROLES[content.role], blocks))
+    if config is None:
+        return Request(NAME, "", tuple(turns), False, True)
+    return Request(NAME, "", tuple(turns), False, True, config.max_output_tokens, config.temperature, config.top_p)
+
+
+def _texts(parts: tuple[_PlainPart, ...]) -> tuple[Text, ...]:
+    if len(parts) == 1 and (text := parts[0].text):  # as most have
+        return (Text(text),)
+    return tuple([Text(part.text) for part in parts if part.text])
 
 
 def _read(members: Members) -> Request:

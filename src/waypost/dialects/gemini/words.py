@@ -4,9 +4,10 @@ import base64
 import binascii
 import hashlib
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 from msgspec.json import Decoder
 
 from waypost.conversation.reply import MOST_TOKENS, Stop, StopKind, Usage
@@ -28,7 +29,7 @@ _KINDS = {
     "IMAGE_PROHIBITED_CONTENT": StopKind.REFUSAL,
     "IMAGE_RECITATION": StopKind.REFUSAL,
 }
-_STOPS = {word: Stop(kind, word) for word, kind in _KINDS.items()}
+_STOPS: dict[str | int | None, Stop] = {word: Stop(kind, word) for word, kind in _KINDS.items()}
 _CALLED = Stop(StopKind.TOOL, "STOP")
 _WORDS = {
     StopKind.END: "STOP",
@@ -46,6 +47,9 @@ _NUMBERED = (_UNSPECIFIED, "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER"
 
 def read_stop(told: str | int | None, called: bool) -> Stop | None:
     """`called`: the candidate calls tools. Gemini has no word for that: it just stops."""
+    stop = _STOPS.get(told)
+    if stop is not None and not called:
+        return stop
     word = told
     if isinstance(word, int):
         word = _NUMBERED[word] if 0 <= word < len(_NUMBERED) else str(word)
@@ -76,18 +80,25 @@ def stop_word(stop: Stop, *, refused: bool = False) -> str:
     return word if word is not None and _KINDS.get(word) is stop.kind else _WORDS[stop.kind]
 
 
-class WireUsage(Struct, gc=False, rename="camel"):
+Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
+
+
+class WireUsage(Struct, gc=False, omit_defaults=True, rename="camel"):
     """`usageMetadata` as sent. The prompt holds its cached part; thoughts and tool prompts are beside the rest."""
 
-    prompt_token_count: int | None = None
-    cached_content_token_count: int | None = None
-    candidates_token_count: int | None = None
-    thoughts_token_count: int | None = None
-    tool_use_prompt_token_count: int | None = None
-    total_token_count: int | None = None
+    prompt_token_count: Count | None = None
+    cached_content_token_count: Count | None = None
+    candidates_token_count: Count | None = None
+    thoughts_token_count: Count | None = None
+    tool_use_prompt_token_count: Count | None = None
+    total_token_count: Count | None = None
 
 
+_Counts = msgspec.defstruct(
+    "_Counts", [(name, int | None, None) for name in WireUsage.__struct_fields__], rename="camel", gc=False
+)
 _usage_decoder = Decoder(WireUsage | None, strict=False)
+_counts_decoder = Decoder(_Counts, strict=False)
 
 
 def read_usage(raw: Raw, whole: bool) -> Usage | None:
@@ -101,44 +112,47 @@ def read_usage(raw: Raw, whole: bool) -> Usage | None:
     try:
         wire = _usage_decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _read_doubtful(raw, whole)
+    return None if wire is None else usage_of(wire, whole)
+
+
+def _read_doubtful(raw: Raw, whole: bool) -> Usage | None:
+    """A count that can't be one (negative, absurd) is unknown, and the others may still be known."""
+    try:
+        counts = msgspec.structs.asdict(_counts_decoder.decode(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if wire is None:
-        return None
-    prompt, cached = _count(wire.prompt_token_count), _count(wire.cached_content_token_count)
-    thoughts, searched = _count(wire.thoughts_token_count), _count(wire.tool_use_prompt_token_count)
-    output = _count(wire.candidates_token_count)
-    total = _count(wire.total_token_count)
-    if output is None and whole and wire.candidates_token_count is None and prompt is not None and total is not None:
-        rest = total - prompt - (thoughts or 0) - (searched or 0)
-        output = rest if rest >= 0 else None
+    untold = counts["candidates_token_count"] is None
+    wire = WireUsage(*[told if told is None or 0 <= told <= MOST_TOKENS else None for told in counts.values()])
+    return usage_of(wire, whole and untold)
+
+
+def usage_of(wire: WireUsage, whole: bool) -> Usage:
+    """As `read_usage`."""
+    prompt, cached, output = wire.prompt_token_count, wire.cached_content_token_count, wire.candidates_token_count
+    thoughts, searched = wire.thoughts_token_count, wire.tool_use_prompt_token_count
     if prompt is None:
         return Usage(None, cached, None, output, thoughts)
+    if output is None and whole and wire.total_token_count is not None:
+        rest = wire.total_token_count - prompt - (thoughts or 0) - (searched or 0)
+        output = rest if rest >= 0 else None
     if cached is not None:
         cached = min(cached, prompt)
         prompt -= cached
-    return Usage(prompt + (searched or 0), cached, None, output, thoughts)
+    return Usage(prompt if searched is None else prompt + searched, cached, None, output, thoughts)
 
 
-def _count(told: int | None) -> int | None:
-    return told if told is None or 0 <= told <= MOST_TOKENS else None
-
-
-def write_usage(usage: Usage | None) -> dict[str, int] | None:
+def write_usage(usage: Usage | None) -> WireUsage | None:
     """None where nothing is known. What is written to a cache is a part of the prompt here like any other."""
     if usage is None:
         return None
-    wire: dict[str, int] = {}
-    if usage.input is not None:
-        wire["promptTokenCount"] = usage.input + (usage.cache_read or 0) + (usage.cache_write or 0)
-    if usage.cache_read is not None:
-        wire["cachedContentTokenCount"] = usage.cache_read
-    if usage.output is not None:
-        wire["candidatesTokenCount"] = usage.output
-    if usage.reasoning is not None:
-        wire["thoughtsTokenCount"] = usage.reasoning
-    if usage.input is not None and usage.output is not None:
-        wire["totalTokenCount"] = wire["promptTokenCount"] + usage.output + (usage.reasoning or 0)
-    return wire or None
+    prompt, read, output, thoughts = usage.input, usage.cache_read, usage.output, usage.reasoning
+    if prompt is None:
+        wire = WireUsage(None, read, output, thoughts)
+        return None if wire == WireUsage() else wire
+    prompt += (read or 0) + (usage.cache_write or 0)
+    total = None if output is None else prompt + output + (thoughts or 0)
+    return WireUsage(prompt, read, output, thoughts, None, total)
 
 
 def call_id(*seed: object) -> str:
@@ -147,13 +161,17 @@ def call_id(*seed: object) -> str:
     return "call_" + hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=12).hexdigest()
 
 
+_PREFIXES = ("msg_", "resp_")
+
+
 def response_id(given: str | None) -> str:
     """An id for an answer, the same for the same answer; another protocol's prefix is shed."""
     if not given:
         return "waypost"
-    for prefix in ("chatcmpl-", "msg_", "resp_"):
-        if given.startswith(prefix) and len(given) > len(prefix):
-            return given[len(prefix) :]
+    if given.startswith("chatcmpl-"):
+        return given[9:] or given
+    if given.startswith(_PREFIXES):
+        return given.partition("_")[2] or given
     return given
 
 
@@ -167,9 +185,10 @@ def read_time(told: str | None) -> int | None:
         return None
 
 
-def write_time(created: int) -> str | None:
+def write_time(created: int) -> datetime | None:
+    """Encoded, it is RFC 3339."""
     try:
-        return datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return datetime.fromtimestamp(created, UTC)
     except (ValueError, OverflowError, OSError):
         return None
 
