@@ -4,7 +4,7 @@ A plain body is decoded at once into a type into which nothing more fits; so wha
 fitting, and goes the long way. Both ways give the same (`tests/dialects/test_plain.py`).
 """
 
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +16,7 @@ from waypost.dialects.duplicates import check_no_duplicates
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Struct)
+Members = dict[str, object]
 
 MOST_PLAIN = 16_384  # bytes: in longer bodies the steps around the decoding no longer count, and a miss would
 
@@ -23,6 +24,7 @@ _encode = msgspec.json.Encoder().encode
 _NOTHING: frozenset[bytes] = frozenset()
 _ALWAYS_SAID = Request.__struct_fields__.index("top_p") + 1  # the members that a short way has to write itself
 _NO_MORE = astuple(Request("", "", ()))[_ALWAYS_SAID:]
+_SYSTEM = (Role.SYSTEM, Role.DEVELOPER)
 
 
 def plainly(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T | None:
@@ -64,3 +66,41 @@ def said_plainly(request: Request) -> list[tuple[Role, str]] | None:
             return None
         said.append((turn.role, only.text))
     return said
+
+
+class Form(NamedTuple):
+    """How a protocol of two speakers in turns writes a text: who they are, and what stands around it."""
+
+    assistant: str
+    content: str  # the member that holds the parts
+    part: Members  # what a part holds beside its text
+    opening: object  # what the user says before an assistant who speaks first
+
+
+def in_turns(said: list[tuple[Role, str]], form: Form) -> tuple[list[Members], list[object]]:
+    """What leading system turns say, and then the two in turns.
+
+    Of a conversation of system turns alone the last is said by the user. Blank texts, which are refused, are left out.
+    """
+    assistant, content, common, opening = form
+    system: list[Members] = []
+    if said and said[0][0] in _SYSTEM:
+        count = next((place for place, (role, _) in enumerate(said) if role not in _SYSTEM), len(said) - 1)
+        system = [{**common, "text": text} for _, text in said[:count] if text.strip()]
+        said = said[count:]
+    turns: list[object] = []
+    parts: list[Members] = []
+    last = None
+    for role, text in said:
+        if not text.strip():
+            continue
+        name = assistant if role is Role.ASSISTANT else "user"
+        part = {**common, "text": text}
+        if name == last:
+            parts.append(part)
+            continue
+        if last is None and name != "user":
+            turns.append(opening)
+        last, parts = name, [part]
+        turns.append({"role": name, content: parts})
+    return system, turns or [opening]

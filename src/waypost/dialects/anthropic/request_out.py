@@ -22,14 +22,14 @@ from waypost.dialects.anthropic.models import Abilities, abilities
 from waypost.dialects.anthropic.words import NAME
 from waypost.dialects.claude import EFFORTS, in_unthought_tool_loop, thinking_budget
 from waypost.dialects.dialect import Shape, Written
-from waypost.dialects.plain import said_plainly
+from waypost.dialects.plain import Form, in_turns, said_plainly
 
 Members = dict[str, object]
 
 _encode = msgspec.json.Encoder().encode
 _SYSTEM = (Role.SYSTEM, Role.DEVELOPER)
-_SPEAKERS = {role: "assistant" if role is Role.ASSISTANT else "user" for role in Role}
 _OPENING = Raw(b'{"role":"user","content":"."}')
+_FORM = Form("assistant", "content", {"type": "text"}, _OPENING)
 _NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
 _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 
@@ -45,7 +45,10 @@ def write_request(request: Request, shape: Shape) -> Written:
     body, limit = _frame(request, shape)
     said = None if home else said_plainly(request)
     if said is not None:
-        _say(body, said)
+        system, messages = in_turns(said, _FORM)
+        if system:
+            body["system"] = system
+        body["messages"] = messages
         if request.temperature is None and request.top_p is None:
             return Written(_encode(body))
     dropped: list[str] = []
@@ -77,31 +80,6 @@ def _frame(request: Request, shape: Shape) -> tuple[Members, int]:
     if request.stream:
         body["stream"] = True
     return body, limit
-
-
-def _say(body: Members, said: list[tuple[Role, str]]) -> None:
-    """What `_foreign_turns` makes of turns that are a text each."""
-    begun = 0
-    if said and said[0][0] in _SYSTEM:
-        begun = next((place for place, (role, _) in enumerate(said) if role not in _SYSTEM), len(said) - 1)
-        system = [{"type": "text", "text": text} for _, text in said[:begun] if text.strip()]
-        if system:
-            body["system"] = system
-    messages: list[Members | Raw] = []
-    content: list[Members] = []
-    last = None
-    for role, text in said[begun:] if begun else said:
-        if not text.strip():
-            continue
-        speaker = _SPEAKERS[role]
-        if speaker == last:
-            content.append({"type": "text", "text": text})
-            continue
-        if last is None and speaker != "user":
-            messages.append(_OPENING)
-        last, content = speaker, [{"type": "text", "text": text}]
-        messages.append({"role": speaker, "content": content})
-    body["messages"] = messages or [_OPENING]
 
 
 def _home_turns(request: Request, lose: Lose) -> Members:

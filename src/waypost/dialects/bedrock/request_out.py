@@ -28,27 +28,45 @@ from waypost.conversation.request import Request, Turn
 from waypost.dialects.bedrock.blocks_out import BlockWriter, Lose, cache_out, text_out
 from waypost.dialects.bedrock.blocks_out import Written as WrittenBlock
 from waypost.dialects.bedrock.models import Abilities, abilities
-from waypost.dialects.bedrock.parameters_out import write_parameters
+from waypost.dialects.bedrock.parameters_out import frame, sampling, write_parameters
 from waypost.dialects.bedrock.tools_out import write_tools
 from waypost.dialects.bedrock.words import NAME
 from waypost.dialects.dialect import Shape, Written
+from waypost.dialects.plain import Form, in_turns, said_plainly
 
 Members = dict[str, object]
 Blocks = list[WrittenBlock]
 
 _encode = msgspec.json.Encoder().encode
+_FORM = Form("assistant", "content", {}, {"role": "user", "content": [{"text": "."}]})
 _SYSTEM = (Role.SYSTEM, Role.DEVELOPER)
 _SOMETHING: WrittenBlock = {"text": "."}
 
 
 def write_request(request: Request, shape: Shape) -> Written:
     """Never fails: what Bedrock would refuse for its own reasons is left for it to refuse."""
+    said = said_plainly(request)
+    if said is not None and request.dialect != NAME:
+        return _write_plainly(said, request, shape)
     dropped: list[str] = []
     writer = _Writer(request, abilities(shape.model), dropped.append)
     body = writer.turns(request.turns)
     body.update(write_tools(request, writer.able, dropped.append))
     body.update(write_parameters(request, shape, writer.able, dropped.append))
     return Written(_encode(body), tuple(dict.fromkeys(dropped)) if dropped else ())
+
+
+def _write_plainly(said: list[tuple[Role, str]], request: Request, shape: Shape) -> Written:
+    system, messages = in_turns(said, _FORM)
+    body: Members = {"system": system} if system else {}
+    body["messages"] = messages
+    dropped: list[str] = []
+    inference = frame(request, shape)
+    if request.temperature is not None or request.top_p is not None:
+        inference.update(sampling(request, abilities(shape.model), False, dropped.append))
+    if inference:
+        body["inferenceConfig"] = inference
+    return Written(_encode(body), tuple(dropped))
 
 
 class _Writer:

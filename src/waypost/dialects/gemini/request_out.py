@@ -25,8 +25,10 @@ from waypost.dialects.dialect import Shape, Written
 from waypost.dialects.gemini.models import Abilities, abilities
 from waypost.dialects.gemini.parts_out import Lose, Members, PartsOut
 from waypost.dialects.gemini.words import NAME
+from waypost.dialects.plain import Form, in_turns, said_plainly
 
 _encode = msgspec.json.Encoder().encode
+_FORM = Form("model", "parts", {}, {"role": "user", "parts": [{"text": "."}]})
 _SYSTEM = (Role.SYSTEM, Role.DEVELOPER)
 _UNSIGNED = "skip_thought_signature_validator"  # Google's word for a call that no model of theirs made
 _BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576, "max": 24576}
@@ -38,9 +40,6 @@ _CONFIG = "generationConfig."
 _THINKING = "generationConfig.thinkingConfig."
 _TOOL_CONFIG = "toolConfig."
 _GIVEN = (
-    "maxOutputTokens",
-    "temperature",
-    "topP",
     "topK",
     "frequencyPenalty",
     "presencePenalty",
@@ -61,6 +60,9 @@ class _Message(NamedTuple):
 
 def write_request(request: Request, shape: Shape) -> Written:
     """Never fails: what Google would refuse for its own reasons is left for it to refuse."""
+    said = said_plainly(request)
+    if said is not None and request.dialect != NAME:
+        return _written_plainly(said, _frame(request, shape))
     dropped: list[str] = []
     lose = dropped.append
     home = request.dialect == NAME
@@ -79,6 +81,15 @@ def write_request(request: Request, shape: Shape) -> Written:
     if config:
         body["generationConfig"] = config
     return Written(_encode(body), tuple(dict.fromkeys(dropped)) if dropped else ())
+
+
+def _written_plainly(said: list[tuple[Role, str]], config: Members) -> Written:
+    system, contents = in_turns(said, _FORM)
+    body: Members = {"systemInstruction": {"parts": system}} if system else {}
+    body["contents"] = contents
+    if config:
+        body["generationConfig"] = config
+    return Written(_encode(body))
 
 
 def _turns(request: Request, home: bool, able: Abilities, lose: Lose) -> Members:
@@ -220,18 +231,27 @@ def _choice(choice: ToolChoice) -> Members:
             return {"mode": "ANY", "allowedFunctionNames": [choice.name]}
 
 
-def _config(request: Request, shape: Shape, home: bool, able: Abilities, lose: Lose) -> Members:
+def _frame(request: Request, shape: Shape) -> Members:
+    """What most requests say of the answer."""
+    config: Members = {}
     limit = request.max_tokens
     if shape.max_output is not None:
         limit = shape.max_output if limit is None else min(limit, shape.max_output)
+    if limit is not None:
+        config["maxOutputTokens"] = limit
+    if request.temperature is not None:
+        config["temperature"] = request.temperature
+    if request.top_p is not None:
+        config["topP"] = request.top_p
+    return config
+
+
+def _config(request: Request, shape: Shape, home: bool, able: Abilities, lose: Lose) -> Members:
     stops = [stop for stop in request.stop if stop]
     if len(stops) > _MOST_STOPS and not home:
         lose("stop")
         stops = stops[:_MOST_STOPS]
     given = (
-        limit,
-        request.temperature,
-        request.top_p,
         request.top_k,
         request.frequency_penalty,
         request.presence_penalty,
@@ -241,7 +261,8 @@ def _config(request: Request, shape: Shape, home: bool, able: Abilities, lose: L
         request.logprobs,
         request.top_logprobs,
     )
-    config: Members = dict(compress(zip(_GIVEN, given, strict=True), map(_is_given, given)))
+    config = _frame(request, shape)
+    config.update(compress(zip(_GIVEN, given, strict=True), map(_is_given, given)))
     if request.output is not None:
         config["responseMimeType"] = "application/json"
         if request.output.schema is not None:
