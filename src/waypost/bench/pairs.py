@@ -104,11 +104,17 @@ def _pairs(kind: Kind, extent: Extent, serving: Serving, core: int | None, folde
                 samples[name].append((exact_cpu_seconds(family(serving.pid)) - before) * 1e6)
                 failed[name] += tally.failed
         units = kind.connections * kind.calls * kind.units
-        cost = {name: None if failed[name] else median(found) / units for name, found in samples.items()}
-        relayed = cost[caller.name]
-        for name, own in cost.items():
-            ratio = None if own is None or not relayed else round(own / relayed, 2)
-            yield Pair(kind.what, caller.name, name, None if own is None else round(own, 1), ratio, failed[name])
+        relayed = samples[caller.name]
+        for name, found in samples.items():
+            own = None if failed[name] else round(median(found) / units, 1)
+            yield Pair(kind.what, caller.name, name, own, None if own is None else _ratio(found, relayed), failed[name])
+
+
+def _ratio(found: list[float], relayed: list[float]) -> float | None:
+    """The median of each round's own: what moves the machine moves both calls of a round, and cancels out."""
+    if 0 in relayed:
+        return None
+    return round(median([own / beside for own, beside in zip(found, relayed, strict=True)]), 2)
 
 
 def _ask(kind: Kind, caller: Dialect, provider: str, serving: Serving, core: int | None, folder: Path) -> Tally:

@@ -25,6 +25,7 @@ from waypost.conversation.fold import fold
 from waypost.conversation.reply import Stop, StopKind, Usage
 from waypost.dialects.cohere import DIALECT
 from waypost.dialects.cohere.stream import MOST_PLANNED
+from waypost.gateway.passage import Relay
 
 
 def stream(*events: dict[str, Any], named: bool = True) -> bytes:
@@ -87,6 +88,14 @@ def test_it_is_whole_without_a_mark_and_not_before_its_end() -> None:
         assert last.fault.kind is FaultKind.TRUNCATED
     unsaid = {"type": "message-end", "delta": {}}
     assert isinstance(events_of(DIALECT, stream(START, TEXT, HI, ENDED, unsaid) + DONE)[-1], Failed)
+
+
+def test_a_relayed_stream_is_not_whole_either_by_its_mark_alone() -> None:
+    through = Relay(DIALECT, False)
+    said = stream(START, TEXT, HI)
+    assert through.take(DIALECT.framing().feed(said + DONE)) == said
+    assert through.fault is not None
+    assert through.fault.kind is FaultKind.TRUNCATED
 
 
 def test_what_servers_forget_is_made_up_for() -> None:

@@ -22,6 +22,7 @@ from waypost.dialects.anthropic.models import Abilities, abilities
 from waypost.dialects.anthropic.words import NAME
 from waypost.dialects.claude import EFFORTS, in_unthought_tool_loop, thinking_budget
 from waypost.dialects.dialect import Shape, Written
+from waypost.dialects.losses import lose_sampling
 from waypost.dialects.plain import Form, in_turns, said_plainly
 
 Members = dict[str, object]
@@ -370,18 +371,7 @@ def _foreign_thinking(request: Request, able: Abilities, limit: int, lose: Lose)
 
 
 def _lose_the_rest(request: Request, lose: Lose) -> None:
-    """Parameters that nothing here stands for. A neutral value changes nothing and is no loss."""
-    if request.frequency_penalty:
-        lose("frequency_penalty")
-    if request.presence_penalty:
-        lose("presence_penalty")
-    if request.logprobs:
-        lose("logprobs")
-    if request.top_logprobs:
-        lose("top_logprobs")
-    if request.seed is not None:
-        lose("seed")
-    if request.choices is not None and request.choices > 1:
-        lose("n")
+    """Parameters that nothing here stands for."""
+    lose_sampling(request, lose)
     for name, _ in request.extra:
         lose(name)

@@ -15,6 +15,7 @@ from waypost.dialects.bedrock.tools_out import write_one_call
 from waypost.dialects.bedrock.words import NAME
 from waypost.dialects.claude import EFFORTS, in_unthought_tool_loop, thinking_budget
 from waypost.dialects.dialect import Shape
+from waypost.dialects.losses import lose_sampling
 
 Members = dict[str, object]
 
@@ -236,19 +237,8 @@ def _write_tier(request: Request, members: Members, home: bool, lose: Lose) -> N
 
 
 def _lose_the_rest(request: Request, lose: Lose) -> None:
-    """Parameters that nothing here stands for. A neutral value changes nothing and is no loss."""
-    if request.frequency_penalty:
-        lose("frequency_penalty")
-    if request.presence_penalty:
-        lose("presence_penalty")
-    if request.logprobs:
-        lose("logprobs")
-    if request.top_logprobs:
-        lose("top_logprobs")
-    if request.seed is not None:
-        lose("seed")
-    if request.choices is not None and request.choices > 1:
-        lose("n")
+    """Parameters that nothing here stands for."""
+    lose_sampling(request, lose)
     if request.user is not None:
         lose("user")
     for name, _ in request.extra:

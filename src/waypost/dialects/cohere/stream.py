@@ -166,7 +166,7 @@ class StreamReader:
         self._over = True
         if self._stopped:
             return [Finished()]
-        return [Failed(Fault(kind=FaultKind.TRUNCATED, message="the stream ended before its message-end"))]
+        return [Failed(_TRUNCATED)]
 
     def _take(self, kind: str, data: bytes, events: list[Event]) -> None:
         if kind == "content-delta":
@@ -318,6 +318,7 @@ class StreamReader:
 _NOTHING = Seen()
 _CONTENT = Seen(content=True)
 _FINISHED = Seen(finished=True)
+_TRUNCATED = Fault(kind=FaultKind.TRUNCATED, message="the stream ended before its message-end")
 _CONTENT_KINDS = frozenset(("content-delta", "tool-plan-delta", "tool-call-delta", "tool-call-start"))
 _SILENT_KINDS = frozenset(
     ("content-start", "content-end", "tool-call-end", "citation-start", "citation-end", "message-start", "debug")
@@ -330,10 +331,10 @@ class StreamWatcher:
     Usage needs no hiding: this protocol tells it unasked.
     """
 
-    __slots__ = ()
+    __slots__ = ("_stopped",)
 
     def __init__(self, hide_usage: bool) -> None:
-        pass
+        self._stopped = False
 
     def see(self, frame: Frame) -> Seen:
         data = frame.data
@@ -344,7 +345,7 @@ class StreamWatcher:
             # Not decoded, but a delta that is cut short or is no object at all shows at its ends.
             return _CONTENT if data[:1] == b"{" and data[-1:] == b"}" else _broken("a delta is not a JSON object")
         if data == DONE:
-            return _FINISHED
+            return _FINISHED if self._stopped else Seen(fault=_TRUNCATED)
         try:
             return self._see(kind_of(frame, data), data)
         except ShapeError as error:
@@ -360,6 +361,7 @@ class StreamWatcher:
             usage, word = read_usage(delta.usage), delta.finish_reason
             if word in FAILED or (word is None and delta.error):
                 return Seen(usage=usage, fault=broken_off(word or "ERROR", delta.error))
+            self._stopped = True
             return Seen(usage=usage, stop=read_stop(word))
         return Seen(fault=error_event(data)) if kind == _ERROR else _NOTHING
 
