@@ -26,7 +26,8 @@ from waypost.conversation.blocks import (
     ToolCall,
     ToolResult,
 )
-from waypost.conversation.faults import WaypostError
+from waypost.conversation.faults import CallerError, ErrorKind, WaypostError
+from waypost.conversation.limits import Limit
 from waypost.conversation.reply import Choice, Reply, Stop, StopKind, Usage
 from waypost.conversation.request import (
     OutputFormat,
@@ -39,6 +40,7 @@ from waypost.conversation.request import (
 )
 from waypost.dialects.dialect import Dialect, Shape
 from waypost.dialects.registry import DIALECTS
+from waypost.gateway.headers import limit_headers, passed_headers
 
 CARRIED, CHANGED, DROPPED, UNSAID, RELAYED = "yes", "changed", "dropped", "–", "bytes"
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -328,6 +330,30 @@ def crossed_reply(caller: Dialect, provider: Dialect, feature: Feature) -> str:
     return CHANGED if heard else "no"
 
 
+def crossed_error(caller: Dialect, provider: Dialect) -> str:
+    """A provider's refusal of a request, as the caller's own reader of errors finds it."""
+    refused = CallerError(kind=ErrorKind.BAD_REQUEST, message="so it is wrong", status=400)
+    fault = provider.read_fault(400, {}, provider.write_fault(refused))
+    told = CallerError(kind=ErrorKind.BAD_REQUEST, message=fault.message, status=400, cause=fault)
+    headers = {} if caller.fault_headers is None else dict(caller.fault_headers(told))
+    heard = caller.read_fault(400, headers, caller.write_fault(told))
+    if heard.kind is not fault.kind or "so it is wrong" not in heard.message:
+        return "no"
+    return RELAYED if caller is provider else CARRIED
+
+
+def crossed_limits(caller: Dialect, provider: Dialect) -> str:
+    """What is left of a provider's limits, in headers."""
+    if provider.limits is None:
+        return UNSAID
+    own = (Limit("requests", 10, 9, 60.0), Limit("tokens", 1000, 900, 1.0))
+    headers = provider.limits.write(own, 0.0)
+    if caller is provider:
+        return RELAYED
+    passed = dict([*passed_headers(dict(headers)), *limit_headers(provider, caller, dict(headers), 0.0)])
+    return CARRIED if caller.limits is not None and caller.limits.read(passed, 0.0) == own else CHANGED
+
+
 def page() -> str:
     return "\n".join(_lines())
 
@@ -342,6 +368,8 @@ def _lines() -> Iterator[str]:
     for caller in DIALECTS.values():
         yield f"\n## Callers of `{caller.name}`: what they are answered\n"
         yield from _table(caller, REPLY, crossed_reply)
+        for name, crossed in (("errors", crossed_error), ("limits, in headers", crossed_limits)):
+            yield f"| {name} | {' | '.join(crossed(caller, provider) for provider in DIALECTS.values())} |"
     yield ""
 
 
@@ -364,5 +392,6 @@ provider's and read again (answers the other way round). Rows are features, colu
 - `dropped`: the protocol has no place for it. The caller is told in `x-waypost-dropped`, by the names given here, or
   the call is refused, as the route's `dropped_parameters` says.
 - `no`: the caller's protocol has no place for what the provider said.
+- `changed`, of limits: the provider's own headers are passed, since the caller's protocol has no names for them.
 - `–`: the caller's (in answers: the provider's) own protocol can't say it.
 - `bytes`: the same protocol; the bytes pass as they are."""

@@ -12,6 +12,7 @@ from dialects.fidelity import (
     REPLY,
     REQUEST,
     UNSAID,
+    crossed_error,
     crossed_reply,
     crossed_request,
     page,
@@ -43,6 +44,11 @@ def test_nothing_asked_is_lost_in_silence(caller: str, provider: str) -> None:
         lost = cell == CHANGED and feature.name not in NEAREST
         assert not lost, f"{feature.name}: neither carried nor reported"
         assert cell.partition(":")[0] in {CARRIED, CHANGED, DROPPED, RELAYED, UNSAID}
+
+
+@pytest.mark.parametrize(("caller", "provider"), EVERY_PAIR)
+def test_errors_reach_every_caller(caller: str, provider: str) -> None:
+    assert crossed_error(DIALECTS[caller], DIALECTS[provider]) in (CARRIED, RELAYED)
 
 
 @pytest.mark.parametrize(("caller", "provider"), EVERY_PAIR)

@@ -163,6 +163,23 @@ async def test_headers_of_a_stream(house: House, clients: dict[str, Any], speaks
     assert Decimal(row["cost_usd"]) > 0
 
 
+LIMITS = {OPENAI: "x-ratelimit-remaining-requests", ANTHROPIC: "anthropic-ratelimit-requests-remaining"}
+
+
+@by_both
+@at_both
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("bounded", [False, True])  # the first takes the walk, the second what way it can
+async def test_limits_are_told_as_the_callers_sdk_looks_for_them(
+    clients: dict[str, Any], speaks: str, provider: str, streamed: bool, bounded: bool
+) -> None:
+    more = {"stream": True} if streamed else {"max_tokens": 16} if bounded else {}
+    for _ in range(2):  # a fast path needs a connection that is open
+        raw = await create(clients[speaks], speaks, raw=True)(**request(speaks, f"warn-{provider}", **more))
+        assert int(raw.headers[LIMITS[speaks]]) > 0
+        assert int(raw.headers[LIMITS[provider]]) > 0
+
+
 @by_both
 @pytest.mark.parametrize("model", ["nowhere", "any-openai/sim-small~400", "any-openai/sim-small~500"])
 async def test_headers_of_an_error(house: House, clients: dict[str, Any], speaks: str, model: str) -> None:

@@ -11,10 +11,13 @@ from msgspec import Struct
 
 from waypost.conversation.events import Event
 from waypost.conversation.faults import CallerError, Fault
+from waypost.conversation.limits import Limit
 from waypost.conversation.options import CallOptions
 from waypost.conversation.reply import Reply, Stop, Usage
 from waypost.conversation.request import Request
 from waypost.wire.frames import Frame, Framing
+
+Headers = tuple[tuple[str, str], ...]
 
 
 class Glance(Struct, frozen=True):
@@ -152,6 +155,13 @@ class Memory(Struct, frozen=True, kw_only=True):
     keeping: "Callable[[Dialect, str, str | None, Callable[[bytes], bool]], Dialect]"
 
 
+class LimitHeaders(Struct, frozen=True):
+    """Names are lower-case; both are also told the time, in Unix seconds. What is not a limit's is not looked at."""
+
+    read: Callable[[Mapping[str, str], float], tuple[Limit, ...]]
+    write: Callable[[tuple[Limit, ...], float], Headers]
+
+
 class Dialect(Struct, frozen=True, kw_only=True):
     """`glance` and `read_request` raise Refused(BAD_REQUEST) that names the field; `read_reply` raises UpstreamFault.
 
@@ -168,7 +178,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     to say. `stream_type` is the content type of a stream. `ends_without_mark`: a stream that closes after its stop
     reasons is whole even if the end mark did not come (many OpenAI-like servers).
     `fault_headers`: what an error says in headers, where SDKs look for it there. `memory`: where a call may go on from
-    an earlier answer.
+    an earlier answer. `limits`: how headers tell what a provider still lets its caller ask.
     """
 
     name: str
@@ -196,5 +206,6 @@ class Dialect(Struct, frozen=True, kw_only=True):
     writer: Callable[[str, bool], Writer]
     read_fault: Callable[[int, Mapping[str, str], bytes], Fault]
     write_fault: Callable[[CallerError], bytes]
-    fault_headers: Callable[[CallerError], tuple[tuple[str, str], ...]] | None = None
+    fault_headers: Callable[[CallerError], Headers] | None = None
+    limits: LimitHeaders | None = None
     memory: Memory | None = None

@@ -59,6 +59,13 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     return max(0.0, until - since)
 
 
+def count_of(value: str | None) -> int | None:
+    """A header's whole number of something; None for what is none, or more than any provider grants."""
+    if value is None or len(value) > 18 or not (value.isascii() and value.isdecimal()):
+        return None
+    return int(value)
+
+
 def _shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind
 from waypost.dialects.fault_text import clean, excerpt, retry_after_s
+from waypost.dialects.openai_limits import read_limits, seconds_of
 
 _BY_STATUS = {
     401: FaultKind.UNAUTHORIZED,
@@ -97,9 +98,6 @@ _OUT_OF_MONEY = (
 _AGAIN_IN = re.compile(
     r"(?:try again|retry) (?:in|after) (?P<told>(?:\d+(?:\.\d+)?\s*(?:ms|s|m|h)[a-z]*\s*)+)", re.IGNORECASE
 )
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)[a-z]*", re.IGNORECASE)
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_LIMITS = ("requests", "tokens")
 
 
 class _Told(Struct):
@@ -217,19 +215,9 @@ def _retry_after(headers: Mapping[str, str], message: str, kind: FaultKind) -> f
         return told
     again = _AGAIN_IN.search(message)
     if again is not None:
-        return _seconds(again["told"])
-    resets = [
-        _seconds(headers[f"x-ratelimit-reset-{limit}"])
-        for limit in _LIMITS
-        if headers.get(f"x-ratelimit-remaining-{limit}") == "0" and f"x-ratelimit-reset-{limit}" in headers
-    ]
+        return seconds_of(again["told"])
+    resets = [limit.full_in_s for limit in read_limits(headers, 0) if limit.left == 0]
     return max((reset for reset in resets if reset is not None), default=None)
-
-
-def _seconds(span: str) -> float | None:
-    """ "6m0s", "120ms", "1.5s", "2 seconds" → seconds."""
-    parts = _SPAN.findall(span)
-    return sum(float(number) * _SECONDS[unit.lower()] for number, unit in parts) if parts else None
 
 
 _TYPE_AND_CODE: dict[ErrorKind, tuple[str, str | None]] = {

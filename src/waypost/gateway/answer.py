@@ -1,9 +1,10 @@
 """What a caller gets beside the body: the `x-waypost-*` headers, a provider's own headers, typed errors."""
 
 from waypost.conversation.faults import CallerError
-from waypost.dialects.dialect import Dialect
+from waypost.dialects.dialect import Dialect, Headers
 from waypost.gateway.call import Call
-from waypost.gateway.headers import Headers, names_of, showable
+from waypost.gateway.headers import limit_headers, names_of, passed_headers, showable
+from waypost.gateway.interfaces import Incoming
 from waypost.governance.money import dollars
 
 
@@ -21,6 +22,15 @@ def answer_headers(call: Call, now: float) -> list[tuple[str, str]]:
         headers.append(("x-waypost-dropped", showable(", ".join(call.dropped))))
     if course is not None and course.clamp.max_output is not None:
         headers.append(("x-waypost-max-output", str(course.clamp.max_output)))
+    return headers
+
+
+def told_headers(call: Call, incoming: Incoming) -> list[tuple[str, str]]:
+    """What the provider says in headers, and its limits in the caller's words as well."""
+    headers = passed_headers(incoming.headers)
+    if call.lane is not None:
+        now_s = call.started_ns / 1e9
+        headers.extend(limit_headers(call.lane.dialect, call.dialect, incoming.headers, now_s))
     return headers
 
 

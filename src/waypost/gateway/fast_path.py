@@ -21,7 +21,7 @@ from waypost.gateway.admit import any_options
 from waypost.gateway.attempt import Sent
 from waypost.gateway.call import Call, Clamp, Course
 from waypost.gateway.gateway import Gateway, Lane
-from waypost.gateway.headers import showable
+from waypost.gateway.headers import limit_headers, showable
 from waypost.gateway.interfaces import Incoming as Answer
 from waypost.gateway.keyring import Caller
 from waypost.gateway.prepared import Prepared, passed, prepare
@@ -40,6 +40,7 @@ from waypost.upstream.connection import Stale, UpstreamConnection
 from waypost.upstream.pool import Incoming, Pool
 from waypost.wire.exchange import Direct, Exchange
 from waypost.wire.heads import Head
+from waypost.wire.http1 import response_headers
 
 MOST_PREPARED = 256  # of one sender
 
@@ -400,9 +401,14 @@ class FastCall(Struct, eq=False):
         """Whether all went well and what it costs is known. Else nothing is done and all is left to the walk."""
         connection, way, held = self.connection, self.way, self.held
         parser = connection.parser
-        lines = passed(connection) if parser.status == 200 and parser.complete else None
+        if parser.status != 200 or not parser.complete:
+            return False
+        lines, limited = passed(connection)
         if lines is None:
             return False
+        if limited and not way.relayed:
+            told_by, now_s = way.lane.dialect, self.started_ns / 1e9
+            lines += response_headers(limit_headers(told_by, way.dialect, parser.headers, now_s))
         self.answered_at = way.now()
         told = connection.take()
         try:

@@ -12,11 +12,11 @@ from msgspec import Raw, Struct
 
 from waypost.config.model import Config, Policy
 from waypost.conversation.faults import ErrorKind, Refused
-from waypost.dialects.dialect import Dialect
+from waypost.dialects.dialect import Dialect, Headers
 from waypost.dialects.embeddings import EMBEDDERS
 from waypost.dialects.embeddings.embedder import Embedder
 from waypost.gateway.call import Call, Standing
-from waypost.gateway.headers import Headers, names_of
+from waypost.gateway.headers import names_of
 from waypost.gateway.interfaces import Clock, Journal, Log, Responses, Upstream
 from waypost.gateway.keyring import Caller, Keyring
 from waypost.governance.allowances import Budgets

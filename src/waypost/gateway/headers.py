@@ -1,11 +1,10 @@
 """Header values as Waypost shows them, and which of a provider's headers it passes on. Knows no call."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
+from waypost.dialects.dialect import Dialect, Headers
 from waypost.routing.candidates import Candidate
-
-Headers = tuple[tuple[str, str], ...]
 
 LONGEST_SHOWN = 256
 USUAL_TYPES = frozenset(
@@ -53,6 +52,18 @@ def media_type(told: str) -> str:
 
 def passed_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     return [pair for pair in headers.items() if pair[0].startswith(PASSED_PREFIXES)]
+
+
+def limit_headers(provider: Dialect, caller: Dialect, headers: Mapping[str, str], now_s: float) -> Headers:
+    """A provider's limits as another protocol's SDKs look for them. `now_s`: Unix seconds."""
+    read, write = provider.limits, caller.limits
+    if read is None or write is None or read is write or not tells_limits(headers):
+        return ()
+    return write.write(read.read(headers, now_s), now_s)
+
+
+def tells_limits(headers: Iterable[str]) -> bool:
+    return any("ratelimit-" in name for name in headers)
 
 
 def showable(text: str) -> str:

@@ -16,7 +16,7 @@ from waypost.dialects.dialect import Dialect, Edits
 from waypost.dialects.json_edit import quote
 from waypost.gateway.call import Standing
 from waypost.gateway.gateway import Gateway
-from waypost.gateway.headers import passed_headers
+from waypost.gateway.headers import passed_headers, tells_limits
 from waypost.gateway.keyring import Caller
 from waypost.gateway.settlement import around
 from waypost.gateway.whole import is_json, knows_old_limit_only, request_headers, shape_of, speak_alike
@@ -225,17 +225,20 @@ class Prepared:
         return encode_decision(decide_with(plan, facts, (), seed, bounds))
 
 
-def passed(connection: UpstreamConnection) -> str | None:
-    """The header lines of a provider's answer that its caller sees; None where its body is not JSON.
+def passed(connection: UpstreamConnection) -> tuple[str | None, bool]:
+    """The header lines of a provider's answer that its caller sees, and whether they tell limits.
 
-    A connection hears the same head many times, so the lines are kept.
+    None where its body is not JSON.
+
+    A connection hears the same head many times, so this is kept.
     """
     headers = connection.parser.headers
-    known, lines = connection.shown
+    known, lines, limited = connection.shown
     if headers is not known:
         lines = response_headers(passed_headers(headers)) if is_json(headers) else None
-        connection.shown = headers, lines
-    return lines
+        limited = tells_limits(headers)
+        connection.shown = headers, lines, limited
+    return lines, limited
 
 
 def prepare(

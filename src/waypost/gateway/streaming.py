@@ -7,9 +7,9 @@ committed: a failure becomes an error event in the caller's protocol, and nothin
 from waypost.config.model import Timeouts
 from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind, UpstreamFault
 from waypost.dialects.dialect import Dialect
-from waypost.gateway.answer import answer_headers
+from waypost.gateway.answer import answer_headers, told_headers
 from waypost.gateway.call import Call
-from waypost.gateway.headers import media_type, passed_headers
+from waypost.gateway.headers import media_type
 from waypost.gateway.interfaces import Clock, Incoming
 from waypost.gateway.passage import Passage
 from waypost.ledger.records import Outcome
@@ -159,7 +159,7 @@ def commit(call: Call, incoming: Incoming, first: bytes, clock: Clock) -> None:
     headers = answer_headers(call, now)
     headers.append(("content-type", call.dialect.stream_type))
     headers.append(("cache-control", "no-cache"))
-    headers.extend(passed_headers(incoming.headers))
+    headers.extend(told_headers(call, incoming))
     call.exchange.start(200, headers)
     send(call, first)
 

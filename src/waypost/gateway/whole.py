@@ -9,10 +9,10 @@ from waypost.conversation.faults import ErrorKind, Fault, FaultKind, Refused, Up
 from waypost.conversation.reply import Usage
 from waypost.conversation.request import Request
 from waypost.dialects.dialect import Dialect, Edits, Shape
-from waypost.gateway.answer import answer_headers, cost_header
+from waypost.gateway.answer import answer_headers, cost_header, told_headers
 from waypost.gateway.call import Call, Course
 from waypost.gateway.gateway import Gateway, Lane
-from waypost.gateway.headers import media_type, passed_headers
+from waypost.gateway.headers import media_type
 from waypost.gateway.interfaces import Incoming
 from waypost.gateway.keyring import without_keys
 from waypost.gateway.memory import body_at_home
@@ -236,7 +236,7 @@ def respond(gateway: Gateway, call: Call, incoming: Incoming, body: bytes) -> No
     headers = answer_headers(call, now)
     headers.append(cost_header(call))
     headers.append(("content-type", "application/json"))
-    headers.extend(passed_headers(incoming.headers))
+    headers.extend(told_headers(call, incoming))
     call.exchange.respond(200, headers, body)
 
 

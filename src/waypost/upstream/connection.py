@@ -75,7 +75,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.idle = False
         self.deadline = inf
         self.usable_until = inf  # while idle
-        self.shown: tuple[object, str | None] = (None, None)  # for its user: headers, and what was made of them
+        # For its user: headers, and what was made of them.
+        self.shown: tuple[object, str | None, bool] = (None, None, False)
 
     # ---- called by the transport
 

@@ -3,6 +3,7 @@
 from waypost.dialects.anthropic.edit import edit, glance, glance_reply
 from waypost.dialects.anthropic.faults import read_fault, write_fault
 from waypost.dialects.anthropic.foreign import rename
+from waypost.dialects.anthropic.limits import LIMITS
 from waypost.dialects.anthropic.reply import read_reply, write_reply
 from waypost.dialects.anthropic.request import read_request
 from waypost.dialects.anthropic.request_out import write_request
@@ -32,4 +33,5 @@ DIALECT = Dialect(
     writer=StreamWriter,
     read_fault=read_fault,
     write_fault=write_fault,
+    limits=LIMITS,
 )

@@ -10,6 +10,7 @@ from waypost.dialects.openai_chat.stream import ChatReader, ChatWatcher
 from waypost.dialects.openai_chat.words import NAME
 from waypost.dialects.openai_chat.writer import ChatWriter
 from waypost.dialects.openai_errors import read_fault, write_fault
+from waypost.dialects.openai_limits import LIMITS
 from waypost.wire.sse import SseFraming
 
 DIALECT = Dialect(
@@ -32,4 +33,5 @@ DIALECT = Dialect(
     writer=ChatWriter,
     read_fault=read_fault,
     write_fault=write_fault,
+    limits=LIMITS,
 )

@@ -3,6 +3,7 @@
 from waypost.dialects.dialect import Dialect, Door
 from waypost.dialects.json_edit import rename_model
 from waypost.dialects.openai_errors import read_fault, write_fault
+from waypost.dialects.openai_limits import LIMITS
 from waypost.dialects.openai_responses.edit import edit, glance
 from waypost.dialects.openai_responses.form_writer import for_request
 from waypost.dialects.openai_responses.memory import MEMORY
@@ -35,5 +36,6 @@ DIALECT = Dialect(
     writer=StreamWriter,
     read_fault=read_fault,
     write_fault=write_fault,
+    limits=LIMITS,
     memory=MEMORY,
 )
