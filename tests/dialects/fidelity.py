@@ -220,6 +220,7 @@ REQUEST: tuple[Feature, ...] = (
     Feature("several answers", _set(choices=2), lambda r: (r.choices or 1) > 1 and r.choices),
     Feature("log-probs", _set(logprobs=True, top_logprobs=3), lambda r: r.logprobs and r.top_logprobs),
     Feature("user", _set(user="u-1"), _member("user")),
+    Feature("answers kept by the provider", _set(store=True), _member("store")),
     Feature(
         "cache marks",
         lambda r: replace(r, turns=(Turn(Role.USER, (Text("Hello", CacheMark()), Text("there"))),)),

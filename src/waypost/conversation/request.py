@@ -110,3 +110,6 @@ class Request(Struct, frozen=True):
     user: str | None = None
     service_tier: str | None = None
     extra: tuple[tuple[str, Json], ...] = ()
+    store: bool | None = (
+        None  # whether the provider is to keep the answer; most can't, so that False asks them for nothing
+    )

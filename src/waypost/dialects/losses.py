@@ -19,3 +19,11 @@ def lose_sampling(request: Request, lose: Callable[[str], None]) -> None:
         lose("seed")
     if request.choices is not None and request.choices > 1:
         lose("n")
+
+
+def lose_own(request: Request, lose: Callable[[str], None]) -> None:
+    """What a request says to no protocol but its own."""
+    if request.store:
+        lose("store")
+    for name, _ in request.extra:
+        lose(name)

@@ -23,7 +23,7 @@ MOST_PLAIN = 16_384  # bytes: in longer bodies the steps around the decoding no 
 _encode = msgspec.json.Encoder().encode
 _NOTHING: frozenset[bytes] = frozenset()
 _ALWAYS_SAID = Request.__struct_fields__.index("top_p") + 1  # the members that a short way has to write itself
-_NO_MORE = astuple(Request("", "", ()))[_ALWAYS_SAID:]
+_NO_MORE = astuple(Request("", "", ()))[_ALWAYS_SAID:-1]  # the last is `store`, which asks for nothing if False
 _SYSTEM = (Role.SYSTEM, Role.DEVELOPER)
 
 
@@ -54,8 +54,11 @@ def plainly_asked(decoder: "msgspec.json.Decoder[S]", body: bytes) -> S | None:
 
 
 def said_plainly(request: Request) -> list[tuple[Role, str]] | None:
-    """Who said what, if that, a model, a limit, a temperature and a `top_p` are all there is to write."""
-    if astuple(request)[_ALWAYS_SAID:] != _NO_MORE:
+    """Who said what, if that, a model, a limit, a temperature and a `top_p` are all there is to write.
+
+    At home `store` as well.
+    """
+    if request.store or astuple(request)[_ALWAYS_SAID:-1] != _NO_MORE:
         return None
     said: list[tuple[Role, str]] = []
     for turn in request.turns:

@@ -117,6 +117,8 @@ def knows_old_limit_only(lane: Lane) -> bool:
 def translated_body(call: Call, course: Course, lane: Lane) -> bytes:
     if call.request is None:
         call.request = read_request(call)
+        if call.dialect.memory is not None and course.plan.settings.store_responses is not None:
+            call.request = msgspec.structs.replace(call.request, store=None)  # what is to be kept, is kept here
         if call.dialect.for_request is not None:
             call.dialect = call.dialect.for_request(call.dialect, call.request)
     written = lane.dialect.write_request(call.request, shape_of(lane, course.clamp.max_output))

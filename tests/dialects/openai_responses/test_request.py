@@ -87,7 +87,7 @@ def test_what_is_refused_is_named_with_its_remedy(members: dict[str, Any], told:
 
 def test_null_and_store_are_no_state() -> None:
     request = read(previous_response_id=None, conversation=None, prompt=None, background=False, store=True)
-    assert [name for name, _ in request.extra] == ["store"]
+    assert (request.store, request.extra) == (True, ())
 
 
 def test_parameters_with_a_neutral_name() -> None:

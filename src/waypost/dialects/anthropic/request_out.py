@@ -22,7 +22,7 @@ from waypost.dialects.anthropic.models import Abilities, abilities
 from waypost.dialects.anthropic.words import NAME
 from waypost.dialects.claude import EFFORTS, in_unthought_tool_loop, thinking_budget
 from waypost.dialects.dialect import Shape, Written
-from waypost.dialects.losses import lose_sampling
+from waypost.dialects.losses import lose_own, lose_sampling
 from waypost.dialects.plain import Form, in_turns, said_plainly
 
 Members = dict[str, object]
@@ -373,5 +373,4 @@ def _foreign_thinking(request: Request, able: Abilities, limit: int, lose: Lose)
 def _lose_the_rest(request: Request, lose: Lose) -> None:
     """Parameters that nothing here stands for."""
     lose_sampling(request, lose)
-    for name, _ in request.extra:
-        lose(name)
+    lose_own(request, lose)

@@ -15,7 +15,7 @@ from waypost.dialects.bedrock.tools_out import write_one_call
 from waypost.dialects.bedrock.words import NAME
 from waypost.dialects.claude import EFFORTS, in_unthought_tool_loop, thinking_budget
 from waypost.dialects.dialect import Shape
-from waypost.dialects.losses import lose_sampling
+from waypost.dialects.losses import lose_own, lose_sampling
 
 Members = dict[str, object]
 
@@ -241,5 +241,4 @@ def _lose_the_rest(request: Request, lose: Lose) -> None:
     lose_sampling(request, lose)
     if request.user is not None:
         lose("user")
-    for name, _ in request.extra:
-        lose(name)
+    lose_own(request, lose)

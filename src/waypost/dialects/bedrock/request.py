@@ -345,10 +345,9 @@ def _take_reasoning(fields: Members, effort: str | None) -> Reasoning | None:
             break
     else:
         thinking = None
-    effort = effort or _take_effort(fields)
+    effort = (thinking and thinking.max_reasoning_effort) or effort or _take_effort(fields)
     if thinking is None:
         return None if effort is None else Reasoning(effort=effort)
-    effort = thinking.max_reasoning_effort or effort
     if thinking.type == "disabled":
         return Reasoning(False, effort=effort)
     adaptive = True if thinking.type == "adaptive" else None

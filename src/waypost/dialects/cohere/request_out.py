@@ -17,6 +17,7 @@ from waypost.dialects.cohere.content import Members
 from waypost.dialects.cohere.messages_out import ROLES, Lose, MessagesOut
 from waypost.dialects.cohere.words import NAME
 from waypost.dialects.dialect import Shape, Written
+from waypost.dialects.losses import lose_own
 from waypost.dialects.plain import said_plainly
 
 _encode = msgspec.json.Encoder().encode
@@ -52,11 +53,10 @@ def write_request(request: Request, shape: Shape) -> Written:
         body.update(_thinking(request.reasoning, lose))
     if not home:
         _lose_the_rest(request, lose)
-    for name, raw in request.extra:
-        if home:
-            body[name] = raw
-        else:
-            lose(name)
+    if home:
+        body.update(request.extra)
+    else:
+        lose_own(request, lose)
     return Written(_encode(body), tuple(dict.fromkeys(dropped)) if dropped else ())
 
 

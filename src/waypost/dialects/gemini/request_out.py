@@ -25,6 +25,7 @@ from waypost.dialects.dialect import Shape, Written
 from waypost.dialects.gemini.models import Abilities, abilities
 from waypost.dialects.gemini.parts_out import Lose, Members, PartsOut
 from waypost.dialects.gemini.words import NAME
+from waypost.dialects.losses import lose_own
 from waypost.dialects.plain import Form, in_turns, said_plainly
 
 _encode = msgspec.json.Encoder().encode
@@ -332,8 +333,7 @@ def _rest(request: Request, home: bool, body: Members, config: Members, lose: Lo
         lose("response_format.strict")
     if request.output is not None and request.output.description:
         lose("response_format.description")
-    for name, _ in request.extra:
-        lose(name)
+    lose_own(request, lose)
 
 
 def _home_rest(request: Request, body: Members, config: Members) -> None:

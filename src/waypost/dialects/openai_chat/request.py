@@ -90,6 +90,7 @@ class _PlainBody(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=Tru
     max_completion_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
+    store: bool | None = None
 
 
 class _Body(Struct, gc=False):
@@ -117,6 +118,7 @@ class _Body(Struct, gc=False):
     reasoning_effort: str | None = None
     user: str | None = None
     service_tier: str | None = None
+    store: bool | None = None
 
 
 _plain_decoder = Decoder(_PlainBody)
@@ -212,6 +214,7 @@ def read_request(body: bytes) -> Request:
         seen.user,
         seen.service_tier,
         extra,
+        seen.store,
     )
 
 
@@ -226,6 +229,7 @@ def _read_plain(plain: _PlainBody) -> Request:
         plain.max_tokens if plain.max_completion_tokens is None else plain.max_completion_tokens,
         plain.temperature,
         plain.top_p,
+        store=plain.store,
     )
 
 

@@ -15,6 +15,7 @@ from waypost.conversation.blocks import Role, ToolCall, ToolResult
 from waypost.conversation.request import HostedTool, OutputFormat, Reasoning, Request, Tool, ToolChoice, ToolChoiceMode
 from waypost.dialects.cache_marks import marked_kinds
 from waypost.dialects.dialect import Shape, Written
+from waypost.dialects.losses import lose_own
 from waypost.dialects.openai_chat.messages_out import MessagesOut, cache_control
 from waypost.dialects.openai_chat.words import NAME
 from waypost.dialects.plain import said_plainly
@@ -69,11 +70,9 @@ def write_request(request: Request, shape: Shape) -> Written:
         marked = marked_kinds(request)
         if marked and ("cache_control" not in quirks or not marked.isdisjoint(_NEVER_MARKED)):
             lose("cache_control")
-    for name, raw in request.extra:
-        if home:
-            body[name] = raw
-        else:
-            lose(name)
+        lose_own(request, lose)
+    else:
+        body.update(request.extra)
     return Written(_encode(body), tuple(dict.fromkeys(dropped)) if dropped else ())
 
 
@@ -94,6 +93,8 @@ def _frame(request: Request, shape: Shape, messages: list[Members]) -> Members:
         body["temperature"] = request.temperature
     if request.top_p is not None:
         body["top_p"] = request.top_p
+    if request.store is not None and request.dialect == NAME:
+        body["store"] = request.store
     return body
 
 

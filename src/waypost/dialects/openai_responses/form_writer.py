@@ -15,7 +15,7 @@ from waypost.conversation.reply import Reply
 from waypost.conversation.request import Request, ToolForm
 from waypost.dialects.dialect import Dialect, Writer
 from waypost.dialects.openai_responses.faults import malformed
-from waypost.dialects.openai_responses.forms import Forms, Members, forms_of, named, text_of
+from waypost.dialects.openai_responses.forms import NO_FORMS, Forms, Members, forms_of, named, text_of
 from waypost.dialects.openai_responses.words import NAME, item_id
 
 MOST_HELD = 16 * 1024 * 1024  # characters of one call's arguments
@@ -23,7 +23,7 @@ MOST_HELD = 16 * 1024 * 1024  # characters of one call's arguments
 
 def for_request(dialect: Dialect, request: Request) -> Dialect:
     """`dialect` as this request's caller wants to be answered."""
-    forms = forms_of(request)
+    forms = forms_of(request) if request.tools else NO_FORMS
     if not forms:
         return dialect
     write, writer = dialect.write_reply, dialect.writer

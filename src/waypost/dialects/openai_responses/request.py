@@ -77,6 +77,7 @@ class _Body(Struct, gc=False):
     parallel_tool_calls: bool | None = None
     user: str | None = None
     service_tier: str | None = None
+    store: bool | None = None
     previous_response_id: Raw = ABSENT
     conversation: Raw = ABSENT
     prompt: Raw = ABSENT
@@ -96,7 +97,6 @@ _format_decoder = Decoder(_Format)
 _MODES = {"auto": ToolChoiceMode.AUTO, "none": ToolChoiceMode.NONE, "required": ToolChoiceMode.ANY}
 _NAMED = frozenset((*_Body.__struct_fields__, "waypost"))
 _TAKEN = frozenset(("tool_choice", "reasoning", "text", "metadata", "include", "safety_identifier"))
-_STORE = {kept: (("store", Raw(b"true" if kept else b"false")),) for kept in (True, False)}
 _OUR_LABELS = frozenset(("task", "combination_id"))
 _REMEDIES = {
     "previous_response_id": "send the whole conversation in `input`, let the route keep responses (`store_responses`)",
@@ -133,7 +133,7 @@ def _read_plain(plain: _PlainBody) -> Request:
         plain.max_output_tokens,
         plain.temperature,
         plain.top_p,
-        extra=() if plain.store is None else _STORE[plain.store],
+        store=plain.store,
     )
 
 
@@ -186,6 +186,7 @@ def _request(seen: _Body, extra: tuple[tuple[str, Json], ...]) -> Request:
         user=seen.user or None,
         service_tier=seen.service_tier,
         extra=extra,
+        store=seen.store,
     )
 
 

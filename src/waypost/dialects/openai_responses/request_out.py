@@ -26,6 +26,7 @@ from waypost.conversation.request import (
 )
 from waypost.dialects.cache_marks import marked_kinds
 from waypost.dialects.dialect import Shape, Written
+from waypost.dialects.losses import lose_own
 from waypost.dialects.openai_responses.forms import NO_FORMS, forms_of, grouped
 from waypost.dialects.openai_responses.input_out import InputOut
 from waypost.dialects.openai_responses.request import ENCRYPTED, LOGPROBS
@@ -72,8 +73,6 @@ def write_request(request: Request, shape: Shape) -> Written:
     if request.logprobs:
         included.append(LOGPROBS)
     if not home:
-        if "no_store" not in shape.quirks:
-            body["store"] = False
         if _reasons(shape):
             included.append(ENCRYPTED)
         marked = marked_kinds(request)
@@ -82,11 +81,10 @@ def write_request(request: Request, shape: Shape) -> Written:
     if included:
         body["include"] = included
     _form(body, request, home, extra, lose)
-    for name, raw in extra.items():
-        if home:
-            body[name] = raw
-        else:
-            lose(name)
+    if home:
+        body.update(extra)
+    else:
+        lose_own(request, lose)
     return Written(_encode(body), tuple(dict.fromkeys(dropped)) if dropped else ())
 
 
@@ -95,11 +93,8 @@ def _plain(request: Request, said: list[tuple[Role, str]], shape: Shape, home: b
     if len(said) > 1 and said[0][0] is Role.SYSTEM and said[0][1]:
         instructions = said.pop(0)[1]
     body = _frame(request, shape, instructions, [{"role": role, "content": text} for role, text in said])
-    if not home:
-        if "no_store" not in shape.quirks:
-            body["store"] = False
-        if _reasons(shape):
-            body["include"] = [ENCRYPTED]
+    if not home and _reasons(shape):
+        body["include"] = [ENCRYPTED]
     return body
 
 
@@ -120,6 +115,11 @@ def _frame(request: Request, shape: Shape, instructions: str | None, items: list
         body["temperature"] = request.temperature
     if request.top_p is not None:
         body["top_p"] = request.top_p
+    if request.dialect != NAME:
+        if "no_store" not in shape.quirks:
+            body["store"] = False
+    elif request.store is not None:
+        body["store"] = request.store
     return body
 
 
