@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from dialects.fidelity import (
     CARRIED,
@@ -16,6 +17,8 @@ from dialects.fidelity import (
     crossed_reply,
     crossed_request,
     page,
+    plain,
+    shape,
 )
 from waypost.dialects.registry import DIALECTS
 
@@ -55,3 +58,9 @@ def test_errors_reach_every_caller(caller: str, provider: str) -> None:
 def test_what_every_protocol_can_tell_is_told(caller: str, provider: str) -> None:
     cells = {feature.name: crossed_reply(DIALECTS[caller], DIALECTS[provider], feature) for feature in REPLY}
     assert {name: cells[name] for name in ALWAYS if cells[name] not in (CARRIED, RELAYED)} == {}
+
+
+@pytest.mark.parametrize(("caller", "provider"), EVERY_PAIR)
+def test_not_to_keep_an_answer_asks_for_nothing(caller: str, provider: str) -> None:
+    request = replace(plain(caller), store=False)
+    assert DIALECTS[provider].write_request(request, shape(provider)).dropped == ()
