@@ -206,6 +206,10 @@ def test_each_cloud_has_its_own_authority(base_url: str, authority: str, scope: 
         (200, {"access_token": "t planted", "expires_in": 60}, FaultKind.MALFORMED, "no header can carry"),
         (200, {"access_token": "t\u2028planted", "expires_in": 60}, FaultKind.MALFORMED, "no header can carry"),
         (200, {"access_token": "", "expires_in": 60}, FaultKind.MALFORMED, "no header can carry"),
+        (200, {"access_token": "t", "expires_in": "planted"}, FaultKind.MALFORMED, "no token"),
+        (200, {"access_token": "t", "expires_in": "inf"}, FaultKind.MALFORMED, "expires at no time"),
+        (200, {"access_token": "t", "expires_in": "nan"}, FaultKind.MALFORMED, "expires at no time"),
+        (200, {"access_token": "t", "expires_in": -1}, FaultKind.MALFORMED, "expires at no time"),
     ],
 )
 async def test_a_refusal_tells_its_code_and_not_its_text(
@@ -217,6 +221,12 @@ async def test_a_refusal_tells_its_code_and_not_its_text(
     assert caught.value.fault.kind is kind
     assert words in str(caught.value)
     assert "planted" not in str(caught.value)
+
+
+async def test_a_life_may_be_written_as_a_text() -> None:
+    async with issuer(200, {"access_token": "tok-1", "expires_in": "3599"}) as (server, issuing, _):
+        lease = await issuing.grant(url_of(server), {"a": "b"}, HERE)
+    assert lease.lasts_s == 3599
 
 
 async def test_what_is_asked_for_again_is_shared_and_what_is_not_ends() -> None:

@@ -200,8 +200,8 @@ def what_is(node: Node) -> str:
             return "nothing" if node.is_null else "a word"
 
 
-def list_of(kind: Kind, *, unique: bool = False, label: str | None = None) -> Kind:
-    """A tuple of what `kind` reads. With `unique`, an item that comes again is reported."""
+def list_of(kind: Kind, *, unique: bool = False, filled: bool = False, label: str | None = None) -> Kind:
+    """A tuple of what `kind` reads. `unique`: an item that comes again is reported; `filled`: so is a list of none."""
 
     def read(reading: Reading, node: Node, path: str) -> tuple[Any, ...]:
         values: list[Any] = []
@@ -214,6 +214,8 @@ def list_of(kind: Kind, *, unique: bool = False, label: str | None = None) -> Ki
             if unique:
                 reading.place_item(path, value, at)
             values.append(value)
+        if filled and isinstance(node, Sequence) and not node.items:
+            reading.report(path, "is empty: name at least one, or leave it out")
         return tuple(values)
 
     return Kind(label or f"list of {kind.label}", read)

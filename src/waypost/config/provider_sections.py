@@ -130,7 +130,7 @@ PROVIDER = Section(
         Field(
             key="dialects",
             attribute="also",
-            kind=list_of(choice(tuple(DIALECTS)), unique=True),
+            kind=list_of(choice(tuple(DIALECTS)), unique=True, filled=True),
             meaning=(
                 "The protocols to speak: a caller's own if it is among them, so that the bytes pass untouched, else "
                 "the first. At a `base_url` of your own each is looked for where its SDK would: with `/v1` for those "

@@ -42,6 +42,9 @@ class Way(Struct, frozen=True):
     ca_file: str | None = None
 
 
+_LONGEST_S = 1e9  # of a token's life
+
+
 class _Granted(Struct, frozen=True):
     access_token: str
     expires_in: float
@@ -125,11 +128,13 @@ def _read(status: int, answer: bytes, host: str) -> Lease[Token]:
         kind = FaultKind.UNAUTHORIZED if status < 500 else FaultKind.SERVER_ERROR
         raise _failed(kind, f"{host} issued no token: {status}{_code(answer)}")
     try:
-        granted = msgspec.json.decode(answer, type=_Granted)
+        granted = msgspec.json.decode(answer, type=_Granted, strict=False)  # some write the number as a text
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise _failed(FaultKind.MALFORMED, f"{host} answered something that is no token") from None
     if not _TOKEN.fullmatch(granted.access_token):
         raise _failed(FaultKind.MALFORMED, f"{host} issued a token that no header can carry")
+    if not 0 <= granted.expires_in <= _LONGEST_S:
+        raise _failed(FaultKind.MALFORMED, f"{host} issued a token that expires at no time")
     return Lease(Token(granted.access_token), granted.expires_in)
 
 
