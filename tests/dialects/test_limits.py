@@ -2,6 +2,7 @@
 
 import pytest
 
+from waypost.dialects.openai_limits import seconds_of
 from waypost.dialects.registry import DIALECTS
 from waypost.gateway.headers import limit_headers
 
@@ -20,9 +21,9 @@ ANTHROPIC = {
     "anthropic-ratelimit-requests-reset": "2025-06-15T15:07:40Z",
     "anthropic-ratelimit-tokens-limit": "200000",
     "anthropic-ratelimit-tokens-remaining": "0",
-    "anthropic-ratelimit-tokens-reset": "2025-06-15T15:06:40Z",
+    "anthropic-ratelimit-tokens-reset": "2025-06-15T15:06:41Z",
 }
-AS_SPANS = {**OPENAI, "x-ratelimit-reset-requests": "60000ms", "x-ratelimit-reset-tokens": "0ms"}
+AS_SPANS = {**OPENAI, "x-ratelimit-reset-requests": "60000ms", "x-ratelimit-reset-tokens": "1000ms"}
 
 
 def told(provider: str, caller: str, headers: dict[str, str]) -> dict[str, str]:
@@ -58,6 +59,28 @@ def test_the_same_words_are_not_said_twice() -> None:
 )
 def test_what_is_no_limit_says_nothing(headers: dict[str, str], expected: dict[str, str]) -> None:
     assert told("openai_chat", "anthropic", headers) == expected
+
+
+def test_what_the_provider_says_in_the_callers_words_itself_is_left_to_it() -> None:
+    name = "anthropic-ratelimit-requests-limit"
+    assert name not in told("openai_chat", "anthropic", {**OPENAI, name: "77"})
+
+
+@pytest.mark.parametrize(
+    ("span", "seconds"),
+    [
+        ("6m0s", 360),
+        ("120ms", 0.12),
+        ("1.5s", 1.5),
+        ("2 seconds", 2),
+        ("1 minute 5 secs", 65),
+        ("3 milliseconds", 0.003),
+        ("1d2h", 93600),
+        *((wrong, None) for wrong in ("-5s", "1e3s", "12,5s", "5 moons", "1h30", "6m0s, 1s", "", "s", "1" * 60_000)),
+    ],
+)
+def test_spans(span: str, seconds: float | None) -> None:
+    assert seconds_of(span) == (None if seconds is None else pytest.approx(seconds))
 
 
 @pytest.mark.parametrize("moment", ["", "soon", "2025-06-15T15:07:40", "9999-12-31T23:59:59+99:99"])

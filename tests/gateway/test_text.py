@@ -24,11 +24,19 @@ def test_text_is_utf_8(data: bytes, expected: bool) -> None:
 
 
 def test_what_came_before_a_broken_frame_is_still_given() -> None:
-    through = Translation(OPENAI, ANTHROPIC, "m", False, 1)
+    through = Translation(OPENAI, ANTHROPIC, "m", False, "call", 1)
     whole = BROKEN.replace(b"\xff", b"x")
     written = through.take(OPENAI.framing().feed(b"data: " + whole + b"\n\ndata: " + BROKEN + b"\n\n"))
     assert b'"a"' in written
     assert through.fault is not None
+
+
+def test_an_end_mark_after_nothing_is_no_answer() -> None:
+    through = Translation(OPENAI, ANTHROPIC, "m", False, "call", 1)
+    begun = b'data: {"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
+    assert b"message_stop" not in through.take(OPENAI.framing().feed(begun + b"data: [DONE]\n\n"))
+    assert through.fault is not None
+    assert through.fault.kind is FaultKind.TRUNCATED
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
@@ -41,7 +49,7 @@ def test_no_reader_takes_what_is_no_text(dialect: Dialect) -> None:
 
 
 def test_a_translated_stream_ends_where_it_is_no_text() -> None:
-    through = Translation(OPENAI, ANTHROPIC, "m", False, 1)
+    through = Translation(OPENAI, ANTHROPIC, "m", False, "call", 1)
     framing = OPENAI.framing()
     whole = BROKEN.replace(b"\xff", b"x")
     assert through.take(framing.feed(b"data: " + whole + b"\n\n"))
@@ -62,5 +70,5 @@ def test_a_translated_answer_is_text() -> None:
         class candidate:  # noqa: N801  stands for a value
             model = "m"
 
-    with pytest.raises(UpstreamFault, match=r"(?i)utf-8"):
-        translated(ANTHROPIC, Lane(), body, 1)  # type: ignore[arg-type]
+    with pytest.raises(UpstreamFault, match="UTF-8"):
+        translated(ANTHROPIC, Lane(), body, "call", 1)  # type: ignore[arg-type]

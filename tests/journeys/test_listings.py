@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import cohere
 import httpx2
 import pytest
 import pytest_asyncio
@@ -94,7 +95,12 @@ async def by_amazon(house: House, key: str) -> list[str]:
     return await asyncio.to_thread(ask)
 
 
-WAYS = {"openai": by_openai, "anthropic": by_anthropic, "google": by_google, "amazon": by_amazon}
+async def by_cohere(house: House, key: str) -> list[str]:
+    async with cohere.AsyncClientV2(key, base_url=house.base) as client:
+        return [str(model.name) for model in (await client.models.list()).models]
+
+
+WAYS = {"cohere": by_cohere, "openai": by_openai, "anthropic": by_anthropic, "google": by_google, "amazon": by_amazon}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -131,12 +137,14 @@ async def test_the_other_protocols_tell_the_same(house: House) -> None:
         "anthropic": await get(house, f"/v1/models/{name}", **{"anthropic-version": "2023-06-01"}),
         "gemini": await get(house, f"/v1beta/models/{name}"),
         "gemini, v1": await get(house, f"/v1/models/{name}", **{"x-goog-api-client": "google-genai-sdk"}),
+        "cohere": await get(house, f"/v1/models/{name}", **{"x-fern-sdk-name": "cohere"}),
         "bedrock": (await get(house, f"/foundation-models/{name}"))["modelDetails"],
     }
     for entry in told.values():
         assert entry["waypost"]["pricing"] == wanted["pricing"]
         assert entry["waypost"]["context_window"] == wanted["context_window"]
     assert told["anthropic"]["max_input_tokens"] == told["gemini"]["inputTokenLimit"] == wanted["context_window"]
+    assert told["cohere"]["context_length"] == wanted["context_window"]
 
 
 async def test_one_by_name(house: House) -> None:

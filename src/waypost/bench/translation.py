@@ -102,7 +102,7 @@ def chunk_step(dialect: Dialect, others: Sequence[Dialect], repetitions: int) ->
         return work
 
     def through(other: Dialect) -> Callable[[], Translation]:
-        return lambda: Translation(dialect, other, conversations.MODEL, True, 0)
+        return lambda: Translation(dialect, other, conversations.MODEL, True, "call", 0)
 
     translated = {other.name: least(pass_on(through(other)), repetitions) / len(chunks) for other in others}
     relayed = least(pass_on(lambda: Relay(dialect, False)), repetitions) / len(chunks)

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind
-from waypost.dialects.fault_text import clean, excerpt, retry_after_s
+from waypost.dialects.fault_text import MESSAGE_LIMIT, clean, excerpt, retry_after_s
 from waypost.dialects.openai_limits import read_limits, seconds_of
 
 _BY_STATUS = {
@@ -213,7 +213,7 @@ def _retry_after(headers: Mapping[str, str], message: str, kind: FaultKind) -> f
     told = retry_after_s(headers)
     if told is not None or kind not in (FaultKind.RATE_LIMITED, FaultKind.OVERLOADED):
         return told
-    again = _AGAIN_IN.search(message)
+    again = _AGAIN_IN.search(message[:MESSAGE_LIMIT])
     if again is not None:
         return seconds_of(again["told"])
     resets = [limit.full_in_s for limit in read_limits(headers, 0) if limit.left == 0]

@@ -25,11 +25,11 @@ def answer_headers(call: Call, now: float) -> list[tuple[str, str]]:
     return headers
 
 
-def told_headers(call: Call, incoming: Incoming) -> list[tuple[str, str]]:
-    """What the provider says in headers, and its limits in the caller's words as well."""
+def told_headers(call: Call, incoming: Incoming, now: float) -> list[tuple[str, str]]:
+    """What the provider says in headers, and its limits in the caller's words as well. `now`: the loop's clock."""
     headers = passed_headers(incoming.headers)
     if call.lane is not None:
-        now_s = call.started_ns / 1e9
+        now_s = call.started_ns / 1e9 + now - call.exchange.received_at
         headers.extend(limit_headers(call.lane.dialect, call.dialect, incoming.headers, now_s))
     return headers
 

@@ -137,7 +137,7 @@ def passage(call: Call, course: Course, lane: Lane) -> tuple[Dialect, Passage]:
     if speak_alike(lane.dialect, call.dialect):
         return call.dialect, Relay(call.dialect, hide_usage=not asked)
     created = call.started_ns // 1_000_000_000
-    return lane.dialect, Translation(lane.dialect, call.dialect, lane.candidate.model, asked, created)
+    return lane.dialect, Translation(lane.dialect, call.dialect, lane.candidate.model, asked, call.id, created)
 
 
 def note(

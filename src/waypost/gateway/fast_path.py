@@ -26,7 +26,7 @@ from waypost.gateway.interfaces import Incoming as Answer
 from waypost.gateway.keyring import Caller
 from waypost.gateway.prepared import Prepared, passed, prepare
 from waypost.gateway.walk import call_id, resume, walk
-from waypost.gateway.whole import translated
+from waypost.gateway.whole import says_nothing, translated
 from waypost.governance.allowances import Denied, Reservation, reserve_all
 from waypost.governance.money import dollars
 from waypost.governance.pricing import cost, units_bound
@@ -238,6 +238,8 @@ def written(way: Prepared, body: bytes, glance: Glance) -> tuple[bytes, tuple[st
     """The body as the provider is to get it, and what could not be carried. Raises Refused."""
     if not way.relayed:
         asked, shown = way.dialect.read_request(body), way.dialect.for_request
+        if says_nothing(asked):
+            raise ValueError("there is nothing to be answered")
         if shown is not None and shown(way.dialect, asked) is not way.dialect:
             raise ValueError("its answer depends on what it says")
         request = way.lane.dialect.write_request(asked, way.shape)
@@ -406,16 +408,16 @@ class FastCall(Struct, eq=False):
         lines, limited = passed(connection)
         if lines is None:
             return False
+        self.answered_at = now = way.now()
         if limited and not way.relayed:
-            told_by, now_s = way.lane.dialect, self.started_ns / 1e9
-            lines += response_headers(limit_headers(told_by, way.dialect, parser.headers, now_s))
-        self.answered_at = way.now()
+            now_s = self.started_ns / 1e9 + now - self.exchange.received_at
+            lines += response_headers(limit_headers(way.lane.dialect, way.dialect, parser.headers, now_s))
         told = connection.take()
         try:
             if way.relayed:
                 usage, self.body = way.dialect.glance_reply(told), told
             else:
-                usage, self.body = translated(way.dialect, way.lane, told, self.started_ns)
+                usage, self.body = translated(way.dialect, way.lane, told, self.id, self.started_ns)
         except UpstreamFault:
             usage = None
         owed = None if usage is None else cost(way.price, usage)

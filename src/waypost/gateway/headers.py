@@ -55,11 +55,14 @@ def passed_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def limit_headers(provider: Dialect, caller: Dialect, headers: Mapping[str, str], now_s: float) -> Headers:
-    """A provider's limits as another protocol's SDKs look for them. `now_s`: Unix seconds."""
+    """A provider's limits as another protocol's SDKs look for them, but what it tells so itself.
+
+    `now_s`: the answer's time, in Unix seconds.
+    """
     read, write = provider.limits, caller.limits
     if read is None or write is None or read is write or not tells_limits(headers):
         return ()
-    return write.write(read.read(headers, now_s), now_s)
+    return tuple([pair for pair in write.write(read.read(headers, now_s), now_s) if pair[0] not in headers])
 
 
 def tells_limits(headers: Iterable[str]) -> bool:

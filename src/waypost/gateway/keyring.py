@@ -117,7 +117,7 @@ class Keyring:
             raise Refused(
                 ErrorKind.UNAUTHORIZED,
                 f"Key {signed.name!r} is configured by its hash, and a signature can't be verified with a hash."
-                " Configure it with `key:` instead, or send it as a bearer token.",
+                " Configure it with `key:` instead, or send it as a bearer token (over TLS).",
             )
         verify(signed, secret, exchange.method, exchange.path, exchange.query, headers, exchange.body, now_s)
         return caller

@@ -8,7 +8,7 @@ import sys
 from typing import Protocol
 
 from waypost.conversation.blocks import Block, Refusal, Text, Thinking
-from waypost.conversation.events import BlockStarted, Delta, Event, Failed, Finished, Reported, Started
+from waypost.conversation.events import BlockStarted, Delta, Event, Failed, Finished, Reported, Started, Stopped
 from waypost.conversation.faults import CallerError, Fault, FaultKind, UpstreamFault
 from waypost.conversation.fold import merge_usage
 from waypost.conversation.reply import Usage
@@ -120,12 +120,27 @@ class Relay:
 class Translation:
     """Different dialects: frames → events → the caller's frames."""
 
-    __slots__ = ("_bytes", "_created", "_reader", "_writer", "content", "fault", "finished", "usage")
+    __slots__ = (
+        "_bytes",
+        "_created",
+        "_identity",
+        "_reader",
+        "_stopped",
+        "_writer",
+        "content",
+        "fault",
+        "finished",
+        "usage",
+    )
 
-    def __init__(self, provider: Dialect, caller: Dialect, model: str, asked_usage: bool, created: int) -> None:
-        """`created`: Unix seconds of the answer, for a provider that does not tell."""
+    def __init__(
+        self, provider: Dialect, caller: Dialect, model: str, asked_usage: bool, identity: str, created: int
+    ) -> None:
+        """`identity` and `created` (Unix seconds): the answer's, for a provider that does not tell."""
         self._reader: Reader = provider.reader()
         self._writer: Writer = caller.writer(model, asked_usage)
+        self._identity = identity
+        self._stopped = False
         self._created = created
         self._bytes = 0
         self.content = False
@@ -169,9 +184,14 @@ class Translation:
             case Failed(fault=fault):
                 self.fault = fault
                 return b""
-            case Started(id=told, model=model, created=None):
-                event = Started(told, model, self._created)
+            case Started(id=told, model=model, created=created) if not told or created is None:
+                event = Started(told or self._identity, model, self._created if created is None else created)
+            case Stopped():
+                self._stopped = True
             case Finished():
+                if not (self.content or self._stopped):
+                    self.fault = TRUNCATED  # an end mark after nothing is no answer
+                    return b""
                 self.finished = True
             case _:
                 pass

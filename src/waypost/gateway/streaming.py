@@ -159,7 +159,7 @@ def commit(call: Call, incoming: Incoming, first: bytes, clock: Clock) -> None:
     headers = answer_headers(call, now)
     headers.append(("content-type", call.dialect.stream_type))
     headers.append(("cache-control", "no-cache"))
-    headers.extend(told_headers(call, incoming))
+    headers.extend(told_headers(call, incoming, now))
     call.exchange.start(200, headers)
     send(call, first)
 

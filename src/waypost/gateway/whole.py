@@ -141,11 +141,18 @@ def tell_dropped(call: Call, course: Course, lane: Lane, dropped: tuple[str, ...
 def read_request(call: Call) -> Request:
     """The neutral form of the call, with what its path says. Raises Refused."""
     request, address = call.dialect.read_request(call.body), call.address
+    if says_nothing(request):
+        raise Refused(ErrorKind.BAD_REQUEST, "The conversation is empty: say something that can be answered.")
     if address is None:
         return request
     model = request.model if address.model is None else address.model
     stream = request.stream if address.stream is None else address.stream
     return msgspec.structs.replace(request, model=model, stream=stream)
+
+
+def says_nothing(request: Request) -> bool:
+    """Relayed, a provider answers it as it likes; another one's protocol has no words for it."""
+    return not any(turn.blocks for turn in request.turns)
 
 
 def shape_of(lane: Lane, max_output: int | None) -> Shape:
@@ -182,7 +189,7 @@ async def answer_whole(gateway: Gateway, call: Call, course: Course, lane: Lane,
     if call.counting:
         check_count(call.dialect, body)
     else:
-        call.usage, body = looked_at(call.dialect, lane, body, call.started_ns)
+        call.usage, body = looked_at(call.dialect, lane, body, call.id, call.started_ns)
     respond(gateway, call, incoming, body)
 
 
@@ -197,12 +204,12 @@ async def read_whole(gateway: Gateway, call: Call, incoming: Incoming) -> bytes:
     return body
 
 
-def looked_at(dialect: Dialect, lane: Lane, body: bytes, started_ns: int) -> tuple[Usage | None, bytes]:
+def looked_at(dialect: Dialect, lane: Lane, body: bytes, identity: str, started_ns: int) -> tuple[Usage | None, bytes]:
     """What a candidate's answer says was used, and its bytes in the caller's dialect. Raises UpstreamFault."""
     return (
         (dialect.glance_reply(body), body)
         if speak_alike(lane.dialect, dialect)
-        else translated(dialect, lane, body, started_ns)
+        else translated(dialect, lane, body, identity, started_ns)
     )
 
 
@@ -217,11 +224,12 @@ def check_count(dialect: Dialect, body: bytes) -> None:
         raise UpstreamFault(dialect.read_fault(200, {}, body))
 
 
-def translated(dialect: Dialect, lane: Lane, body: bytes, started_ns: int) -> tuple[Usage | None, bytes]:
-    """As `looked_at`, for a candidate that speaks another dialect."""
+def translated(dialect: Dialect, lane: Lane, body: bytes, identity: str, started_ns: int) -> tuple[Usage | None, bytes]:
+    """As `looked_at`, for a candidate that speaks another dialect. The call's id and time stand in for its answer's."""
     reply = lane.dialect.read_reply(body)
-    if reply.created is None:  # not every protocol tells; those that do mean the moment of the answer
-        reply = msgspec.structs.replace(reply, created=started_ns // 1_000_000_000)
+    if reply.created is None or reply.id is None:  # not every protocol tells
+        created = started_ns // 1_000_000_000 if reply.created is None else reply.created
+        reply = msgspec.structs.replace(reply, id=reply.id or identity, created=created)
     return reply.usage, dialect.write_reply(reply, lane.candidate.model)
 
 
@@ -238,7 +246,7 @@ def respond(gateway: Gateway, call: Call, incoming: Incoming, body: bytes) -> No
     headers = answer_headers(call, now)
     headers.append(cost_header(call))
     headers.append(("content-type", "application/json"))
-    headers.extend(told_headers(call, incoming))
+    headers.extend(told_headers(call, incoming, now))
     call.exchange.respond(200, headers, body)
 
 

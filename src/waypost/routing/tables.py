@@ -108,7 +108,7 @@ class Tables:
             return TargetRef(listing[0], model)
         if listing:
             choices = ", ".join(f"{provider}/{model}" for provider in listing)
-            raise _unknown(model, f" More than one provider lists it: say which, as one of {choices}.")
+            raise _unknown(model, f" More than one provider has a model of that name: say which, as one of {choices}.")
         raise _unknown(model, self._near(model, self._all_names(model)))
 
     def _listing(self, model: str) -> list[str]:

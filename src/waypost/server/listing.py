@@ -1,4 +1,4 @@
-"""What this key may call, in the shape of each protocol's own listing: OpenAI's, Anthropic's, Gemini's, Bedrock's.
+"""What this key may call, in the shape of each protocol's own listing: OpenAI's and each other one's.
 
 What is not known of a model is left out, never guessed: a route is known to have what all that it may lead to have.
 """
@@ -22,6 +22,7 @@ from waypost.routing.candidates import Candidate
 
 EPOCH = datetime.fromtimestamp(0, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 VERSION = "anthropic-version"
+SDK_NAME = "x-fern-sdk-name"
 GOOGLES = ("x-goog-api-key", "x-goog-api-client")
 ARN = "arn:waypost:bedrock:::foundation-model/"
 Entry = dict[str, Any]
@@ -67,7 +68,9 @@ def place_of(path: str, headers: Mapping[str, str]) -> Place | None:
 def _by_headers(headers: Mapping[str, str]) -> Listing:
     if VERSION in headers:
         return ANTHROPIC
-    return GEMINI if any(name in headers for name in GOOGLES) else OPENAI
+    if any(name in headers for name in GOOGLES):
+        return GEMINI
+    return COHERE if headers.get(SDK_NAME) == "cohere" else OPENAI
 
 
 def listed(gateway: Gateway, caller: Caller, place: Place) -> bytes:
@@ -165,6 +168,19 @@ def _gemini_page(models: Sequence[Model]) -> Entry:
     return {"models": [_gemini(model) for model in models]}
 
 
+def _cohere(model: Model) -> Entry:
+    return {
+        "name": model.name,
+        "endpoints": ["chat"],
+        **_known(context_length=model.context_window),
+        "waypost": _waypost(model),
+    }
+
+
+def _cohere_page(models: Sequence[Model]) -> Entry:
+    return {"models": [_cohere(model) for model in models]}
+
+
 def _bedrock(model: Model) -> Entry:
     sees = model.capabilities is not None and "images" in model.capabilities
     return {
@@ -198,5 +214,6 @@ def _waypost(model: Model) -> Entry:
 OPENAI = Listing("openai_chat", _openai, _openai_page)
 ANTHROPIC = Listing("anthropic", _anthropic, _anthropic_page)
 GEMINI = Listing("gemini", _gemini, _gemini_page)
+COHERE = Listing("cohere", _cohere, _cohere_page)
 BEDROCK = Listing("bedrock", _bedrock_single, _bedrock_page)
 LISTINGS = MappingProxyType({"/v1/models": OPENAI, "/v1beta/models": GEMINI, "/foundation-models": BEDROCK})

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import ceil
 
 from waypost.conversation.limits import Limit
 from waypost.dialects.dialect import Headers, LimitHeaders
@@ -47,9 +48,13 @@ def _seconds_until(moment: str | None, now_s: float) -> float | None:
 
 
 def _moment(seconds: float | None, now_s: float) -> str | None:
-    """None for one that no calendar holds."""
+    """The next whole second; None for one that no calendar holds."""
     try:
-        return None if seconds is None else datetime.fromtimestamp(now_s + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return (
+            None
+            if seconds is None
+            else datetime.fromtimestamp(ceil(now_s + seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        )
     except (OverflowError, ValueError, OSError):
         return None
 

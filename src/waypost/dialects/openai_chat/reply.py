@@ -222,10 +222,9 @@ def _malformed(body: bytes, error: Exception) -> UpstreamFault:
             return fault_in_answer(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
-    shown = excerpt(body)
-    return UpstreamFault(
-        Fault(kind=FaultKind.MALFORMED, message=f"the answer is not a chat completion ({error}): {shown}")
-    )
+    reason = "not valid UTF-8" if isinstance(error, UnicodeDecodeError) else error
+    message = f"the answer is not a chat completion ({reason}): {excerpt(body)}"
+    return UpstreamFault(Fault(kind=FaultKind.MALFORMED, message=message))
 
 
 def _read_choice(choice: _Choice, place: int, reply: str | None) -> Choice:

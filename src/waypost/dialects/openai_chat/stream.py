@@ -106,7 +106,8 @@ def read_chunk(frame: Frame, *, is_carried: bool = False) -> Chunk:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if not frame.raw.endswith((b"\n", b"\r")):
             raise UpstreamFault(truncated()) from None
-        message = f"a frame of the stream is not a chat completion chunk ({error}): {excerpt(data)}"
+        reason = "not valid UTF-8" if isinstance(error, UnicodeDecodeError) else error
+        message = f"a frame of the stream is not a chat completion chunk ({reason}): {excerpt(data)}"
         raise UpstreamFault(Fault(kind=FaultKind.MALFORMED, message=message)) from None
 
 
@@ -234,7 +235,7 @@ class _ChoiceReader:
                 self._take_calls(delta, events)
             if delta.annotations or delta.audio is not None:
                 self._take_rest(delta, events)
-        if self._open is not None and bytes(choice.logprobs) != NULL_TEXT:
+        if self._open is not None and bytes(choice.logprobs).startswith(b"{"):
             events.append(Delta(self._next - 1, self._choice, logprobs=choice.logprobs))
         if choice.finish_reason and not self.stopped and choice.finish_reason != "error":
             self.close(events)
