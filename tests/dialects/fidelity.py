@@ -196,7 +196,9 @@ REQUEST: tuple[Feature, ...] = (
         "unsigned reasoning in history", _history(THOUGHT, MORE), lambda r: [each.text for each in _all(r, Thinking)]
     ),
     Feature(
-        "reasoning: effort", _set(reasoning=Reasoning(effort="high")), lambda r: r.reasoning and r.reasoning.effort
+        "reasoning: effort",
+        _set(reasoning=Reasoning(effort="high"), max_tokens=4096),
+        lambda r: r.reasoning and r.reasoning.effort,
     ),
     Feature(
         "reasoning: budget",
@@ -362,7 +364,7 @@ def page() -> str:
 def _lines() -> Iterator[str]:
     yield "# What survives a crossing"
     yield ""
-    yield INTRODUCTION
+    yield INTRODUCTION.format(models=", ".join([f"`{model}`" for _, model in MODELS.values()]))
     for caller in DIALECTS.values():
         yield f"\n## Callers of `{caller.name}`: what they ask\n"
         yield from _table(caller, REQUEST, crossed_request)
@@ -394,5 +396,7 @@ provider's and read again (answers the other way round). Rows are features, colu
   the call is refused, as the route's `dropped_parameters` says.
 - `no`: the caller's protocol has no place for what the provider said.
 - `changed`, of limits: the provider's own headers are passed, since the caller's protocol has no names for them.
+- A model can take less than its protocol, and a value be out of its range: `x-waypost-dropped` tells of each call. Here
+  the models are {models}.
 - `–`: the caller's (in answers: the provider's) own protocol can't say it.
 - `bytes`: the same protocol; the bytes pass as they are."""

@@ -28,7 +28,7 @@ EVERY_PAIR = [(caller, provider) for caller in DIALECTS for provider in DIALECTS
 NEAREST = {
     "strict tools": "Gemini has one mode for all tools",
     "tool choice: named": "Cohere has no word for it: only that tool is offered, and must be called",
-    "reasoning: effort": "Gemini and Cohere have a budget of tokens",
+    "reasoning: effort": "Gemini, Cohere and Claude before its version 4.6 have a budget of tokens",
     "reasoning: budget": "OpenAI has an effort",
     "cache marks": "OpenAI and Cohere cache by themselves",
 }
