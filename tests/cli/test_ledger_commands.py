@@ -251,6 +251,31 @@ def test_a_broken_configuration_is_a_usage_error(
     assert len(capsys.readouterr().err.splitlines()) >= 2
 
 
+SECRETS = """
+providers:
+  hosted: {kind: openai, api_key: "${NOBODY_SET_THIS}"}
+  usual: {kind: anthropic}
+  filed: {kind: groq, api_key: "file:/no/such"}
+keys: [{name: app, key: "${NOR_THIS}"}, {name: other, key: "${NOR_THAT}"}]
+"""
+
+
+@pytest.mark.parametrize("command", ["calls", "stats", "budgets"])
+def test_who_only_reads_needs_no_secrets(
+    ledger: sqlite3.Connection, folder: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    config = CONFIG.replace("providers: {home: {kind: ollama, models: [qwen3]}}\n", SECRETS)
+    assert config != CONFIG
+    (folder / "waypost.yaml").write_text(config, encoding="utf-8")
+    assert main([command]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["call", "--model", "fast", "--address", "127.0.0.1:1", "Hello"]) == 1
+    assert "no gateway listens" in capsys.readouterr().err
+    assert main(["check"]) == 2
+    told = capsys.readouterr()
+    assert "NOR_THAT is not set" in told.out + told.err
+
+
 @pytest.mark.parametrize("options", [["--since", "soon"], ["--limit", "0"], ["--limit", "x"], ["--outcome", "good"]])
 def test_options_that_make_no_sense(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         return USAGE
     try:
         path = find_config(arguments.config, os.environ)
-        config = None if path is None else load_config(path, os.environ)
+        config = None if path is None else load_config(path, os.environ, with_secrets=False)
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
@@ -62,10 +62,20 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.address is not None or config is None:
             print(f"waypost call: no gateway listens on {address}; start one with 'waypost serve'", file=sys.stderr)
             return FAILED
-        return asyncio.run(through_own(config, body, arguments))
+        return own_gateway(str(path), body, arguments)
     except (OSError, http.client.HTTPException) as error:
         print(f"waypost call: {address}: {error}", file=sys.stderr)
         return FAILED
+
+
+def own_gateway(path: str, body: bytes, arguments: argparse.Namespace) -> int:
+    try:
+        config = load_config(path, os.environ)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return USAGE
+    return asyncio.run(through_own(config, body, arguments))
 
 
 def request_body(arguments: argparse.Namespace, prompt: str) -> bytes:

@@ -31,9 +31,9 @@ _NAMES = {
 
 
 def configured(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Config:
-    """Raises ConfigError. Without a file the ledger is where it is by default."""
+    """Raises ConfigError. Without a file the ledger is where it is by default. Who reads it needs no secrets."""
     path = find_config(arguments.config, environ)
-    return Config(revision="") if path is None else load_config(path, environ)
+    return Config(revision="") if path is None else load_config(path, environ, with_secrets=False)
 
 
 @contextmanager

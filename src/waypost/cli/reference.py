@@ -19,8 +19,8 @@ separated by tabs. `waypost --version` prints the version, `waypost COMMAND --he
 
 Exit codes: 0; 1, it failed; 2, usage or configuration.
 
-`calls`, `stats`, `explain` and `budgets` read the [ledger](ledger.md), whether a gateway runs or not; what they show is
-up to 0.3 seconds old. Times are UTC.
+`calls`, `stats`, `explain` and `budgets` read the [ledger](ledger.md), whether a gateway runs or not, and
+need none of the file's secrets; what they show is up to 0.3 seconds old. Times are UTC.
 """
 _COMMON = ("help", "config", "json")
 

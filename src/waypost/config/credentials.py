@@ -50,7 +50,8 @@ def read_credentials(
         return (Credential(name=DEFAULT),)
     usual = _usual(entry, auth, reading.environ) if _is_vendors(entry, base_url) else Credential(name=DEFAULT)
     of_machine = auth in (Auth.SIGV4, Auth.GOOGLE)
-    if not usual.secrets and not of_machine and provider_class is ProviderClass.HOSTED and not _on_loopback(base_url):
+    hosted = provider_class is ProviderClass.HOSTED and not _on_loopback(base_url)
+    if hosted and not usual.secrets and not of_machine and reading.with_secrets:
         variable = entry.api_key_variables[0] if entry.api_key_variables else "NAME"
         reading.report(path, f"api_key is missing, as in api_key: ${{{variable}}}")
     return (usual,)

@@ -22,9 +22,13 @@ class Reading:
     wrong.
     """
 
-    __slots__ = ("_flawed", "_items", "_marks", "environ", "file", "problems", "written")
+    __slots__ = ("_flawed", "_items", "_marks", "environ", "file", "problems", "with_secrets", "written")
 
-    def __init__(self, file: str, environ: Mapping[str, str], flaws: tuple[Flaw, ...] = ()) -> None:
+    def __init__(
+        self, file: str, environ: Mapping[str, str], flaws: tuple[Flaw, ...] = (), *, with_secrets: bool = True
+    ) -> None:
+        """Not `with_secrets`: they are not looked up, and none that is missing is a problem."""
+        self.with_secrets = with_secrets
         self.file = file
         self.environ = environ
         self.written: dict[str, str] = {}

@@ -278,6 +278,8 @@ def _secret(reading: Reading, node: Node, path: str) -> Secret | None:
         reading.report(path, "a secret is one whole ${NAME} or file:PATH, or a key without references")
         return None
     secret = Secret(found.text)
+    if not reading.with_secrets:
+        return secret
     try:
         resolve(secret, reading.environ)
     except WaypostError as error:

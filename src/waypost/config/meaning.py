@@ -153,6 +153,8 @@ def _digest_and_path(reading: Reading, path: str, values: dict[str, Any]) -> tup
         return f"{path}.hash", values["digest"]
     if "key" not in values:
         return path, None
+    if not reading.with_secrets:
+        return f"{path}.key", digest_of(values["key"].source)
     try:
         return f"{path}.key", digest_of(resolve(values["key"], reading.environ))
     except WaypostError:

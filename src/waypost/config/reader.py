@@ -43,8 +43,11 @@ def find_config(explicit: str | None, environ: Mapping[str, str]) -> str | None:
     return DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else None
 
 
-def load_config(path: str, environ: Mapping[str, str]) -> Config:
-    """Reads a file. Raises ConfigError with every problem in it; a file that can't be read is one problem."""
+def load_config(path: str, environ: Mapping[str, str], *, with_secrets: bool = True) -> Config:
+    """Reads a file. Raises ConfigError with every problem in it; a file that can't be read is one problem.
+
+    Not `with_secrets`: for who only asks what is configured, and calls nobody.
+    """
     try:
         with Path(path).open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
@@ -54,10 +57,10 @@ def load_config(path: str, environ: Mapping[str, str]) -> Config:
     text, flaws = decode(content)
     if text is None:
         raise ConfigError(_problems(path, flaws))
-    return read_config(text, path, environ)
+    return read_config(text, path, environ, with_secrets=with_secrets)
 
 
-def read_config(text: str, file: str, environ: Mapping[str, str]) -> Config:
+def read_config(text: str, file: str, environ: Mapping[str, str], *, with_secrets: bool = True) -> Config:
     """Reads the text of a configuration; `file` is what problems call it. Relative paths in it stay relative.
 
     Raises ConfigError with every problem, ordered by line.
@@ -65,7 +68,7 @@ def read_config(text: str, file: str, environ: Mapping[str, str]) -> Config:
     node, flaws = compose(text)
     if node is None and flaws:
         raise ConfigError(_problems(file, flaws))
-    reading = Reading(file, environ, flaws)
+    reading = Reading(file, environ, flaws, with_secrets=with_secrets)
     values = read_section(reading, node, "", TOP) if node is not None else {}
     config = _put_together(reading, values)
     problems = reading.sorted_problems()
