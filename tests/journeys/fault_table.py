@@ -95,21 +95,32 @@ ASKS = tuple(
 
 
 def configuration(simulator: Simulator) -> str:
-    """A provider and a route of its own for every call, so that no call meets what another one did to a breaker."""
+    """Providers and a route of its own for every call, so that no call meets what another one did to a breaker.
+
+    Also of those that are well: on a busy machine one may stall, and would be out for all that come after it.
+    """
     lines = ["breaker: {consecutive: 1, cooldown_s: 60}", "providers:"]
-    for kind in SPEAKERS:
-        lines.append(f"  well-{kind}: {{kind: {kind}, base_url: '{_url(kind, simulator.address)}', class: local}}")
     for ask in ASKS:
+        if ask.fallback:
+            other = OTHER[ask.provider]
+            lines.append(
+                f"  {well(ask)}: {{kind: {other}, base_url: '{_url(other, simulator.address)}', class: local}}"
+            )
         refused = ask.fault == FaultKind.CONNECT_REFUSED
         url = _url(ask.provider, simulator.refusing_address if refused else simulator.address)
         lines.append(f"  {ask.name}: {{kind: {ask.provider}, base_url: '{url}', class: local}}")
     lines.append("routes:")
     for ask in ASKS:
         fault = "" if ask.fault == FaultKind.CONNECT_REFUSED else f"~{ask.fault}"
-        fallbacks = f"[well-{OTHER[ask.provider]}/sim-small]" if ask.fallback else "[]"
+        fallbacks = f"[{well(ask)}/sim-small]" if ask.fallback else "[]"
         target = f"'{ask.name}/{PACED}{fault}'"
         lines.append(f"  {ask.name}: {{targets: [{target}], fallbacks: {fallbacks}, timeouts: {TIMEOUTS}}}")
     return "\n".join(lines)
+
+
+def well(ask: Ask) -> str:
+    """The provider that takes over."""
+    return f"well-{ask.name}"
 
 
 def _url(kind: str, address: str) -> str:

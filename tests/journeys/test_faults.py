@@ -15,7 +15,6 @@ import pytest_asyncio
 from journeys.fault_table import (
     ASKS,
     FAULTS,
-    OTHER,
     SAID,
     Ask,
     Finding,
@@ -23,6 +22,7 @@ from journeys.fault_table import (
     events_of,
     find_all,
     page,
+    well,
 )
 from journeys.harness import ANTHROPIC, OPENAI, open_house
 from waypost.conversation.faults import FaultKind as Error
@@ -136,7 +136,7 @@ async def test_what_comes_of_it(findings: dict[Ask, Finding], ask: Ask) -> None:
     elif expected.callers and not (expected.larger and ask.fallback):
         check_typed_error(finding, 400, "bad_request", attempts=1)
     elif ask.fallback:
-        check_answer(finding, by=f"well-{OTHER[ask.provider]}", attempts=2)
+        check_answer(finding, by=well(ask), attempts=2)
         assert row["attempts"][0]["outcome"] == "failed"
         assert row["estimated"] is False
     else:
