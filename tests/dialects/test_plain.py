@@ -4,7 +4,9 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
+from typing import Any
 
 import msgspec
 import pytest
@@ -42,17 +44,20 @@ def outcome(work: Callable[[], object]) -> object:
         return failure.fault
 
 
+TraceFunction = Callable[[FrameType, str, Any], Any]
+
+
 def bytecodes(work: Callable[[], object]) -> int:
     count = 0
 
-    def trace(frame: FrameType, event: str, _: object) -> object:
+    def trace(frame: FrameType, event: str, _: Any) -> TraceFunction:
         nonlocal count
         frame.f_trace_opcodes = True
         count += event == "opcode"
         return trace
 
     before = sys.gettrace()
-    sys.settrace(trace)  # type: ignore[arg-type]
+    sys.settrace(trace)
     try:
         work()
     finally:
@@ -107,9 +112,10 @@ def test_plain_requests_are_read_alike(dialect: Dialect, monkeypatch: pytest.Mon
             body[:-1],
             body.replace(b"e", b"\xff"),
         ):
-            short = outcome(lambda each=each: dialect.read_request(each))  # type: ignore[misc]
+            reading = partial(dialect.read_request, each)
+            short = outcome(reading)
             with the_long_way(monkeypatch):
-                assert outcome(lambda each=each: dialect.read_request(each)) == short  # type: ignore[misc]
+                assert outcome(reading) == short
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)

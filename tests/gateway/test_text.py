@@ -1,6 +1,8 @@
 """Bytes that are no text go through a relay as they are, and never into a translation."""
 
 from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -8,7 +10,9 @@ from waypost.conversation.faults import FaultKind, Refused, UpstreamFault
 from waypost.dialects.dialect import Dialect
 from waypost.dialects.registry import DIALECTS
 from waypost.dialects.wire_json import ShapeError, check_text
+from waypost.gateway.gateway import Lane
 from waypost.gateway.passage import Translation
+from waypost.gateway.whole import translated
 
 OPENAI, ANTHROPIC = DIALECTS["openai_chat"], DIALECTS["anthropic"]
 BROKEN = b'{"id":"c","choices":[{"index":0,"delta":{"content":"a"},"logprobs":{"content":"\xff"}}]}'
@@ -60,15 +64,8 @@ def test_a_translated_stream_ends_where_it_is_no_text() -> None:
 
 
 def test_a_translated_answer_is_text() -> None:
-    from waypost.gateway.whole import translated
-
     body = b'{"id":"c","choices":[{"index":0,"message":{"content":"a","annotations":["\xff"]},"finish_reason":"stop"}]}'
 
-    class Lane:
-        dialect = OPENAI
-
-        class candidate:  # noqa: N801  stands for a value
-            model = "m"
-
+    lane = cast("Lane", SimpleNamespace(dialect=OPENAI, candidate=SimpleNamespace(model="m")))
     with pytest.raises(UpstreamFault, match="UTF-8"):
-        translated(ANTHROPIC, Lane(), body, "call", 1)  # type: ignore[arg-type]
+        translated(ANTHROPIC, lane, body, "call", 1)

@@ -182,7 +182,8 @@ async def test_where_every_candidate_fails_each_is_told(house: House, model: str
             await embeddings.create(model=model, input=FEW)
     response = failed.value.response
     assert (response.status_code, response.headers["x-waypost-error"]) == (502, "upstream_failed")
-    assert failed.value.body["type"]  # type: ignore[index]
+    assert isinstance(failed.value.body, dict)
+    assert failed.value.body["type"]
     row = await house.row(response.headers[CALL_ID])
     assert (row["outcome"], row["cost_usd"], len(row["attempts"])) == ("failed", None, 1)
 

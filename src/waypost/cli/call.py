@@ -46,8 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         path = find_config(arguments.config, os.environ)
         config = None if path is None else load_config(path, os.environ, with_secrets=False)
     except ConfigError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
+        print(error, file=sys.stderr)
         return USAGE
     if arguments.key and not (arguments.key.isascii() and arguments.key.isprintable()):
         print("waypost call: the key holds a character that no header can carry, a line break perhaps", file=sys.stderr)
@@ -72,8 +71,7 @@ def own_gateway(path: str, body: bytes, arguments: argparse.Namespace) -> int:
     try:
         config = load_config(path, os.environ)
     except ConfigError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
+        print(error, file=sys.stderr)
         return USAGE
     return asyncio.run(through_own(config, body, arguments))
 

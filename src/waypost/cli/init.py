@@ -76,8 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         text = first_config(os.environ)
         config = read_config(text, str(path), os.environ)
     except ConfigError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
+        print(error, file=sys.stderr)
         return USAGE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -48,8 +48,7 @@ def reported(name: str, work: Callable[[], int]) -> int:
     try:
         return work()
     except ConfigError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
+        print(error, file=sys.stderr)
         return USAGE
     except (LedgerError, sqlite3.Error) as error:
         print(f"waypost {name}: {error}", file=sys.stderr)

@@ -42,8 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         return uvloop.run(_serve(arguments))
     except ConfigError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
+        print(error, file=sys.stderr)
         return USAGE
     except (WaypostError, OSError, ValueError, sqlite3.Error) as error:
         print(f"waypost: {error}{_remedy(error)}", file=sys.stderr)

@@ -1,8 +1,9 @@
 """One answer in the neutral form: what was said, why it stopped, what it used."""
 
 from enum import StrEnum
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from waypost.conversation.blocks import Block, Json
 
@@ -26,6 +27,9 @@ class Stop(Struct, frozen=True):
 
 
 MOST_TOKENS = 10**12  # no call holds as many: what a provider counts beyond, or below 0, is not known
+
+
+Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
 
 
 class Usage(Struct, frozen=True):

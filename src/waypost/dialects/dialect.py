@@ -71,6 +71,17 @@ class Shape(Struct, frozen=True, kw_only=True):
     max_output_field: str | None = None
     default_max_output: int = 4096  # for dialects in which a limit is mandatory
 
+    def limited(self, asked: int | None) -> int | None:
+        """The limit on output tokens to write; None: none."""
+        if self.max_output is None:
+            return asked
+        return self.max_output if asked is None else min(asked, self.max_output)
+
+    def demanded(self, asked: int | None) -> int:
+        """The same, where there must be one."""
+        limit = self.default_max_output if asked is None else asked
+        return limit if self.max_output is None else min(limit, self.max_output)
+
 
 class Written(Struct, frozen=True):
     """A request as bytes, and the caller's parameters that it could not carry, by the caller's own names."""

@@ -7,9 +7,24 @@ import math
 import re
 from collections.abc import Mapping
 
+from waypost.conversation.faults import FaultKind
+
 MESSAGE_LIMIT = 2000  # characters
 EXCERPT_LIMIT = 500  # characters
 REDACTED = "[redacted]"
+# What a status alone says of a failure, whoever sent it; one that is not here says no more than its first digit.
+BY_STATUS = {
+    401: FaultKind.UNAUTHORIZED,
+    402: FaultKind.QUOTA_EXHAUSTED,
+    403: FaultKind.FORBIDDEN,
+    404: FaultKind.MODEL_NOT_FOUND,
+    408: FaultKind.UPSTREAM_TIMEOUT,
+    429: FaultKind.RATE_LIMITED,
+    503: FaultKind.OVERLOADED,
+    504: FaultKind.UPSTREAM_TIMEOUT,
+    524: FaultKind.UPSTREAM_TIMEOUT,
+    529: FaultKind.OVERLOADED,
+}
 
 # Providers echo (parts of) keys in their 401s, often with stars in the middle. Prefixes are those of OpenAI, Anthropic
 # and others (sk-), Google (AIza, ya29.), Groq (gsk_), xAI (xai-), Fireworks (fw_), Cerebras (csk-), AWS (AKIA, ASIA),

@@ -12,21 +12,9 @@ import msgspec
 from msgspec import Struct
 
 from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind
-from waypost.dialects.fault_text import MESSAGE_LIMIT, clean, excerpt, retry_after_s
-from waypost.dialects.openai_limits import read_limits, seconds_of
+from waypost.dialects.fault_text import BY_STATUS, MESSAGE_LIMIT, clean, excerpt, retry_after_s
+from waypost.dialects.openai_limits import LIMITS, seconds_of
 
-_BY_STATUS = {
-    401: FaultKind.UNAUTHORIZED,
-    402: FaultKind.QUOTA_EXHAUSTED,
-    403: FaultKind.FORBIDDEN,
-    404: FaultKind.MODEL_NOT_FOUND,
-    408: FaultKind.UPSTREAM_TIMEOUT,
-    429: FaultKind.RATE_LIMITED,
-    503: FaultKind.OVERLOADED,
-    504: FaultKind.UPSTREAM_TIMEOUT,
-    524: FaultKind.UPSTREAM_TIMEOUT,
-    529: FaultKind.OVERLOADED,
-}
 # What a word in `code` or `type` says, whatever the status; in a stream there is no other status than 200.
 _BY_WORD = {
     "context_length_exceeded": FaultKind.CONTEXT_OVERFLOW,
@@ -194,7 +182,7 @@ def _kind(status: int, told: _Told) -> FaultKind:
         said = _BY_WORD.get(word.lower()) if word else None
         if said is not None:
             return said
-    kind = _BY_STATUS.get(status)
+    kind = BY_STATUS.get(status)
     if kind is None and status < 500:
         kind = FaultKind.BAD_REQUEST
     if kind in (FaultKind.RATE_LIMITED, FaultKind.FORBIDDEN) and any(words in lowered for words in _OUT_OF_MONEY):
@@ -216,7 +204,7 @@ def _retry_after(headers: Mapping[str, str], message: str, kind: FaultKind) -> f
     again = _AGAIN_IN.search(message[:MESSAGE_LIMIT])
     if again is not None:
         return seconds_of(again["told"])
-    resets = [limit.full_in_s for limit in read_limits(headers, 0) if limit.left == 0]
+    resets = [limit.full_in_s for limit in LIMITS.read(headers, 0) if limit.left == 0]
     return max((reset for reset in resets if reset is not None), default=None)
 
 

@@ -1,13 +1,9 @@
 """Limits in the headers of both of OpenAI's protocols: `x-ratelimit-remaining-tokens`, and times as spans ("6m0s")."""
 
 import re
-from collections.abc import Mapping
 
-from waypost.conversation.limits import Limit
-from waypost.dialects.dialect import Headers, LimitHeaders
-from waypost.dialects.fault_text import count_of
+from waypost.dialects.limit_headers import limit_headers
 
-KINDS = ("requests", "tokens")
 _LONGEST_SPAN = 64  # characters
 _PART = r"(\d{1,9}(?:\.\d{1,9})?)\s*(milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|h|days?|d)"
 _SPAN = re.compile(rf"(?:{_PART}\s*)+", re.IGNORECASE)
@@ -27,30 +23,8 @@ def _unit(word: str) -> float:
     return _SECONDS["ms" if word.startswith(("ms", "milli")) else word[0]]
 
 
-def read_limits(headers: Mapping[str, str], now_s: float) -> tuple[Limit, ...]:
-    limits = [
-        Limit(
-            kind,
-            count_of(headers.get(f"x-ratelimit-limit-{kind}")),
-            count_of(headers.get(f"x-ratelimit-remaining-{kind}")),
-            seconds_of(headers.get(f"x-ratelimit-reset-{kind}", "")),
-        )
-        for kind in KINDS
-    ]
-    return tuple([limit for limit in limits if limit.says_anything])
-
-
-def write_limits(limits: tuple[Limit, ...], now_s: float) -> Headers:
-    told = [
-        pair
-        for limit in limits
-        for pair in (
-            (f"x-ratelimit-limit-{limit.of}", limit.most),
-            (f"x-ratelimit-remaining-{limit.of}", limit.left),
-            (f"x-ratelimit-reset-{limit.of}", None if limit.full_in_s is None else f"{limit.full_in_s * 1000:.0f}ms"),
-        )
-    ]
-    return tuple([(name, str(value)) for name, value in told if value is not None])
-
-
-LIMITS = LimitHeaders(read_limits, write_limits)
+LIMITS = limit_headers(
+    lambda what, kind: f"x-ratelimit-{what}-{kind}",
+    lambda span, _: seconds_of(span),
+    lambda seconds, _: f"{seconds * 1000:.0f}ms",
+)

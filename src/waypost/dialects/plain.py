@@ -4,7 +4,7 @@ A plain body is decoded at once into a type into which nothing more fits; so wha
 fitting, and goes the long way. Both ways give the same (`tests/dialects/test_plain.py`).
 """
 
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +25,18 @@ _NOTHING: frozenset[bytes] = frozenset()
 _ALWAYS_SAID = Request.__struct_fields__.index("top_p") + 1  # the members that a short way has to write itself
 _NO_MORE = astuple(Request("", "", ()))[_ALWAYS_SAID:-1]  # the last is `store`, which asks for nothing if False
 _SYSTEM = (Role.SYSTEM, Role.DEVELOPER)
+
+
+class PlainPart(Struct, gc=False, forbid_unknown_fields=True):
+    type: Literal["text"]
+    text: str
+
+
+class PlainMessage(Struct, gc=False, forbid_unknown_fields=True):
+    """As Anthropic and Cohere have it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str | tuple[PlainPart, ...]
 
 
 def plainly(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T | None:

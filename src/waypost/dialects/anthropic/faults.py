@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from waypost.conversation.faults import CallerError, Fault, FaultKind
-from waypost.dialects.fault_text import clean, excerpt, retry_after_s
+from waypost.dialects.fault_text import BY_STATUS, clean, excerpt, retry_after_s
 
 
 class _Error(Struct, frozen=True):
@@ -35,18 +35,6 @@ _BY_TYPE = {
     "api_error": FaultKind.SERVER_ERROR,
     "timeout_error": FaultKind.UPSTREAM_TIMEOUT,
     "overloaded_error": FaultKind.OVERLOADED,
-}
-_BY_STATUS = {
-    401: FaultKind.UNAUTHORIZED,
-    402: FaultKind.QUOTA_EXHAUSTED,
-    403: FaultKind.FORBIDDEN,
-    404: FaultKind.MODEL_NOT_FOUND,
-    408: FaultKind.UPSTREAM_TIMEOUT,
-    429: FaultKind.RATE_LIMITED,
-    503: FaultKind.OVERLOADED,
-    504: FaultKind.UPSTREAM_TIMEOUT,
-    524: FaultKind.UPSTREAM_TIMEOUT,
-    529: FaultKind.OVERLOADED,
 }
 # How Anthropic names each status; other 4xx are the request's, other 5xx the server's.
 _TYPE_OF_STATUS = {
@@ -136,7 +124,7 @@ def _kind(status: int, type_: str | None, message: str) -> FaultKind:
     lowered = message.lower()
     kind = _BY_TYPE.get(type_ or "")
     if kind is None or kind is FaultKind.SERVER_ERROR:  # `api_error` says no more than its status does
-        kind = _BY_STATUS.get(status, kind)
+        kind = BY_STATUS.get(status, kind)
     if kind is None:
         kind = FaultKind.BAD_REQUEST if 400 <= status < 500 else FaultKind.SERVER_ERROR
     if kind in (FaultKind.BAD_REQUEST, FaultKind.FORBIDDEN, FaultKind.RATE_LIMITED):

@@ -3,7 +3,7 @@
 Follows the Messages API as of the SDK's `MessageCreateParams`, betas included. Writing is in `request_out.py`.
 """
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -23,28 +23,18 @@ from waypost.conversation.request import (
 from waypost.dialects.anthropic.blocks import WireCache, read_blocks, read_cache, read_content
 from waypost.dialects.anthropic.words import NAME
 from waypost.dialects.duplicates import check_no_duplicates
-from waypost.dialects.plain import plainly_asked
+from waypost.dialects.plain import PlainMessage, PlainPart, plainly_asked
 from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 T = TypeVar("T")
 Members = dict[str, Raw]
 
 
-class _PlainPart(Struct, gc=False, forbid_unknown_fields=True):
-    type: Literal["text"]
-    text: str
-
-
-class _PlainMessage(Struct, gc=False, forbid_unknown_fields=True):
-    role: Literal["user", "assistant", "system"]
-    content: str | tuple[_PlainPart, ...]
-
-
 class _PlainBody(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
     model: Annotated[str, Meta(min_length=1)]
     max_tokens: Annotated[int, Meta(ge=1)]
-    messages: Annotated[tuple[_PlainMessage, ...], Meta(min_length=1)]
-    system: str | tuple[_PlainPart, ...] | None = None
+    messages: Annotated[tuple[PlainMessage, ...], Meta(min_length=1)]
+    system: str | tuple[PlainPart, ...] | None = None
     stream: bool | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -161,7 +151,7 @@ def _read_plain(plain: _PlainBody) -> Request:
     )
 
 
-def _said(content: str | tuple[_PlainPart, ...]) -> tuple[Block, ...]:
+def _said(content: str | tuple[PlainPart, ...]) -> tuple[Block, ...]:
     if isinstance(content, str):
         return (Text(content),)
     return tuple([Text(part.text) for part in content])

@@ -68,11 +68,7 @@ def write_request(request: Request, shape: Shape) -> Written:
 
 def _frame(request: Request, shape: Shape) -> tuple[Members, int]:
     """What stands before the turns, and the limit in it."""
-    limit = request.max_tokens
-    if limit is None:
-        limit = shape.default_max_output
-    if shape.max_output is not None:
-        limit = min(limit, shape.max_output)
+    limit = shape.demanded(request.max_tokens)
     body: Members
     if "vertex" in shape.quirks:
         body = {"anthropic_version": "vertex-2023-10-16", "max_tokens": limit}

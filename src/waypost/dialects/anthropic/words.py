@@ -1,10 +1,8 @@
 """Anthropic's words for why a turn ended, and its way of counting tokens. Pure tables and sums."""
 
-from typing import Annotated
+from msgspec import Struct
 
-from msgspec import Meta, Struct
-
-from waypost.conversation.reply import MOST_TOKENS, Stop, StopKind, Usage
+from waypost.conversation.reply import MOST_TOKENS, Count, Stop, StopKind, Usage
 
 NAME = "anthropic"
 
@@ -62,9 +60,6 @@ class WireUsage(Struct, frozen=True):
     cache_creation: CacheCreation | None = None
     output_tokens: int | None = None
     output_tokens_details: OutputDetails | None = None
-
-
-Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
 
 
 class CountedCreation(CacheCreation, frozen=True):

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from waypost.conversation.faults import CallerError, Fault, FaultKind
-from waypost.dialects.fault_text import clean, excerpt, retry_after_s
+from waypost.dialects.fault_text import BY_STATUS, clean, excerpt, retry_after_s
 
 
 class _Error(Struct, frozen=True, rename="camel"):
@@ -55,19 +55,7 @@ _BY_TYPE = {
     "InternalServerException": FaultKind.SERVER_ERROR,
     "InternalFailure": FaultKind.SERVER_ERROR,
 }
-_BY_STATUS = {
-    401: FaultKind.UNAUTHORIZED,
-    402: FaultKind.QUOTA_EXHAUSTED,
-    403: FaultKind.FORBIDDEN,
-    404: FaultKind.MODEL_NOT_FOUND,
-    408: FaultKind.UPSTREAM_TIMEOUT,
-    424: FaultKind.SERVER_ERROR,
-    429: FaultKind.RATE_LIMITED,
-    503: FaultKind.OVERLOADED,
-    504: FaultKind.UPSTREAM_TIMEOUT,
-    524: FaultKind.UPSTREAM_TIMEOUT,
-    529: FaultKind.OVERLOADED,
-}
+_BY_STATUS = {**BY_STATUS, 424: FaultKind.SERVER_ERROR}
 # The service's exceptions and their statuses; other 4xx are the request's, other 5xx the server's.
 _STATUS_OF_TYPE = {
     "ValidationException": 400,

@@ -61,9 +61,7 @@ def _members_of(raw: Raw | None) -> Members:
 
 def frame(request: Request, shape: Shape) -> Members:
     """What nearly every request says of its inference, whatever the model."""
-    limit = request.max_tokens
-    if shape.max_output is not None:
-        limit = shape.max_output if limit is None else min(limit, shape.max_output)
+    limit = shape.limited(request.max_tokens)
     return {} if limit is None else {"maxTokens": limit}
 
 
@@ -201,10 +199,7 @@ def _claudes(
         if not forced:
             fields["thinking"] = {"type": "adaptive"}
         return effort
-    limit = request.max_tokens if request.max_tokens is not None else shape.default_max_output
-    if shape.max_output is not None:
-        limit = min(limit, shape.max_output)
-    budget = thinking_budget(reasoning, limit) if able.budget else None
+    budget = thinking_budget(reasoning, shape.demanded(request.max_tokens)) if able.budget else None
     if budget is None or forced or in_unthought_tool_loop(request.turns, NAME):
         lose("reasoning_effort")
         return None

@@ -1,10 +1,8 @@
 """Bedrock's words for why a turn ended, and its way of counting tokens. Pure tables and sums."""
 
-from typing import Annotated
+from msgspec import Struct
 
-from msgspec import Meta, Struct
-
-from waypost.conversation.reply import MOST_TOKENS, Stop, StopKind, Usage
+from waypost.conversation.reply import MOST_TOKENS, Count, Stop, StopKind, Usage
 
 NAME = "bedrock"
 
@@ -47,9 +45,6 @@ def stop_word(stop: Stop, *, refused: bool = False) -> str:
         return _WORDS[StopKind.REFUSAL]
     word = stop.raw
     return word if word is not None and _KINDS.get(word) is stop.kind else _WORDS[stop.kind]
-
-
-Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
 
 
 class PlainUsage(Struct, gc=False, rename="camel"):

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from waypost.conversation.faults import CallerError, Fault, FaultKind
-from waypost.dialects.fault_text import clean, excerpt, retry_after_s
+from waypost.dialects.fault_text import BY_STATUS, clean, excerpt, retry_after_s
 from waypost.dialects.wire_json import ABSENT
 
 
@@ -28,18 +28,9 @@ _envelope_decoder = msgspec.json.Decoder(_Envelope)
 _text_decoder = msgspec.json.Decoder(str)
 
 _BY_STATUS = {
-    401: FaultKind.UNAUTHORIZED,
-    402: FaultKind.QUOTA_EXHAUSTED,
-    403: FaultKind.FORBIDDEN,
-    404: FaultKind.MODEL_NOT_FOUND,
-    408: FaultKind.UPSTREAM_TIMEOUT,
-    429: FaultKind.RATE_LIMITED,
+    **BY_STATUS,
     498: FaultKind.CONTENT_BLOCKED,  # prompt or answer held a token that is on a list of forbidden ones
     499: FaultKind.UPSTREAM_TIMEOUT,  # it holds that the request was cancelled
-    503: FaultKind.OVERLOADED,
-    504: FaultKind.UPSTREAM_TIMEOUT,
-    524: FaultKind.UPSTREAM_TIMEOUT,
-    529: FaultKind.OVERLOADED,
 }
 _TOO_LONG = ("too many tokens", "context length", "context window", "maximum context", "prompt is too long")
 _BLOCKED = ("deny-listed", "blocked input", "blocked output", "safety")

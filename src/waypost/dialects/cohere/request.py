@@ -3,7 +3,7 @@
 `documents` become documents of the user's last turn, so that a model elsewhere can read them too.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Raw, Struct
 from msgspec.json import Decoder
@@ -25,7 +25,7 @@ from waypost.dialects.cohere.messages import ROLES, read_messages, with_document
 from waypost.dialects.cohere.words import NAME
 from waypost.dialects.duplicates import check_no_duplicates
 from waypost.dialects.json_edit import refuse
-from waypost.dialects.plain import plainly_asked
+from waypost.dialects.plain import PlainMessage, plainly_asked
 from waypost.dialects.wire_json import ABSENT, ShapeError, check_text, decode, told
 
 OWN_METADATA = frozenset(("task", "combination_id"))  # said to us alone
@@ -33,19 +33,9 @@ OWN_METADATA = frozenset(("task", "combination_id"))  # said to us alone
 Extra = list[tuple[str, Json]]
 
 
-class _PlainPart(Struct, gc=False, forbid_unknown_fields=True):
-    type: Literal["text"]
-    text: str
-
-
-class _PlainMessage(Struct, gc=False, forbid_unknown_fields=True):
-    role: Literal["system", "user", "assistant"]
-    content: str | tuple[_PlainPart, ...]
-
-
 class _PlainBody(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
     model: Annotated[str, Meta(min_length=1)]
-    messages: tuple[_PlainMessage, ...]
+    messages: tuple[PlainMessage, ...]
     stream: bool | None = None
     max_tokens: int | None = None
     temperature: float | None = None

@@ -66,9 +66,7 @@ def _frame(request: Request, shape: Shape, messages: list[Members], documents: l
         body["documents"] = documents
     if request.stream:
         body["stream"] = True
-    limit = request.max_tokens
-    if shape.max_output is not None:
-        limit = shape.max_output if limit is None else min(limit, shape.max_output)
+    limit = shape.limited(request.max_tokens)
     if limit is not None:
         body[shape.max_output_field or "max_tokens"] = limit
     if request.temperature is not None:

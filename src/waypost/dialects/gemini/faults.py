@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from waypost.conversation.faults import CallerError, ErrorKind, Fault, FaultKind
-from waypost.dialects.fault_text import clean, excerpt, retry_after_s
+from waypost.dialects.fault_text import BY_STATUS, clean, excerpt, retry_after_s
 from waypost.dialects.wire_json import ABSENT, told
 
 
@@ -47,18 +47,6 @@ _BY_TYPE = {
     "UNKNOWN": FaultKind.SERVER_ERROR,
     "UNAVAILABLE": FaultKind.OVERLOADED,
     "DEADLINE_EXCEEDED": FaultKind.UPSTREAM_TIMEOUT,
-}
-_BY_STATUS = {
-    401: FaultKind.UNAUTHORIZED,
-    402: FaultKind.QUOTA_EXHAUSTED,
-    403: FaultKind.FORBIDDEN,
-    404: FaultKind.MODEL_NOT_FOUND,
-    408: FaultKind.UPSTREAM_TIMEOUT,
-    429: FaultKind.RATE_LIMITED,
-    503: FaultKind.OVERLOADED,
-    504: FaultKind.UPSTREAM_TIMEOUT,
-    524: FaultKind.UPSTREAM_TIMEOUT,
-    529: FaultKind.OVERLOADED,
 }
 _STATUS_OF_TYPE = {
     "INVALID_ARGUMENT": 400,
@@ -190,9 +178,9 @@ def _kind(status: int, error: _Error, details: list[_Detail], body: bytes) -> Fa
         known = _BY_REASON.get(detail.reason or "")
         if known is not None:
             return known
-    kind = _BY_TYPE.get(error.status or "") or _BY_STATUS.get(status)
+    kind = _BY_TYPE.get(error.status or "") or BY_STATUS.get(status)
     if kind is None or kind is FaultKind.SERVER_ERROR:
-        kind = _BY_STATUS.get(status, kind)
+        kind = BY_STATUS.get(status, kind)
     if kind is None:
         kind = FaultKind.BAD_REQUEST if 400 <= status < 500 else FaultKind.SERVER_ERROR
     message = (error.message or "").lower()

@@ -235,9 +235,7 @@ def _choice(choice: ToolChoice) -> Members:
 def _frame(request: Request, shape: Shape) -> Members:
     """What most requests say of the answer."""
     config: Members = {}
-    limit = request.max_tokens
-    if shape.max_output is not None:
-        limit = shape.max_output if limit is None else min(limit, shape.max_output)
+    limit = shape.limited(request.max_tokens)
     if limit is not None:
         config["maxOutputTokens"] = limit
     if request.temperature is not None:

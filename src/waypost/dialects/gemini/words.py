@@ -4,13 +4,12 @@ import base64
 import binascii
 import hashlib
 from datetime import UTC, datetime
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
-from waypost.conversation.reply import MOST_TOKENS, Stop, StopKind, Usage
+from waypost.conversation.reply import MOST_TOKENS, Count, Stop, StopKind, Usage
 from waypost.conversation.signatures import carried, recovered
 
 NAME = "gemini"
@@ -78,9 +77,6 @@ def stop_word(stop: Stop, *, refused: bool = False) -> str:
         return _WORDS[StopKind.REFUSAL]
     word = stop.raw
     return word if word is not None and _KINDS.get(word) is stop.kind else _WORDS[stop.kind]
-
-
-Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
 
 
 class WireUsage(Struct, gc=False, omit_defaults=True, rename="camel"):

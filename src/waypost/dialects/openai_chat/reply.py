@@ -24,10 +24,9 @@ from waypost.conversation.blocks import (
     ToolCall,
     ToolResult,
 )
-from waypost.conversation.faults import Fault, FaultKind, UpstreamFault
+from waypost.conversation.faults import UpstreamFault
 from waypost.conversation.reply import Choice, Reply, Stop, Usage
-from waypost.dialects.fault_text import excerpt
-from waypost.dialects.openai_chat.faults import fault_in_answer
+from waypost.dialects.openai_chat.faults import fault_in_answer, not_read
 from waypost.dialects.openai_chat.words import (
     NAME,
     NULL,
@@ -222,9 +221,7 @@ def _malformed(body: bytes, error: Exception) -> UpstreamFault:
             return fault_in_answer(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
-    reason = "not valid UTF-8" if isinstance(error, UnicodeDecodeError) else error
-    message = f"the answer is not a chat completion ({reason}): {excerpt(body)}"
-    return UpstreamFault(Fault(kind=FaultKind.MALFORMED, message=message))
+    return UpstreamFault(not_read("the answer is not a chat completion", body, error))
 
 
 def _read_choice(choice: _Choice, place: int, reply: str | None) -> Choice:

@@ -83,9 +83,7 @@ def _frame(request: Request, shape: Shape, messages: list[Members]) -> Members:
         body["stream"] = True
         if "no_stream_options" not in shape.quirks:
             body["stream_options"] = {"include_usage": True}
-    limit = request.max_tokens
-    if shape.max_output is not None:
-        limit = shape.max_output if limit is None else min(limit, shape.max_output)
+    limit = shape.limited(request.max_tokens)
     if limit is not None:
         default = "max_completion_tokens" if "max_completion_tokens" in shape.quirks else "max_tokens"
         body[shape.max_output_field or default] = limit

@@ -35,8 +35,8 @@ from waypost.conversation.events import (
 from waypost.conversation.faults import Fault, FaultKind, UpstreamFault
 from waypost.conversation.reply import Usage
 from waypost.dialects.dialect import Seen
-from waypost.dialects.fault_text import excerpt
 from waypost.dialects.openai_chat.calls import PendingCalls
+from waypost.dialects.openai_chat.faults import not_read
 from waypost.dialects.openai_chat.reply import (
     Function,
     ReasoningDetail,
@@ -106,9 +106,7 @@ def read_chunk(frame: Frame, *, is_carried: bool = False) -> Chunk:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if not frame.raw.endswith((b"\n", b"\r")):
             raise UpstreamFault(truncated()) from None
-        reason = "not valid UTF-8" if isinstance(error, UnicodeDecodeError) else error
-        message = f"a frame of the stream is not a chat completion chunk ({reason}): {excerpt(data)}"
-        raise UpstreamFault(Fault(kind=FaultKind.MALFORMED, message=message)) from None
+        raise UpstreamFault(not_read("a frame of the stream is not a chat completion chunk", data, error)) from None
 
 
 def truncated() -> Fault:

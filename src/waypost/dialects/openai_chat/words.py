@@ -1,13 +1,13 @@
 """Small words of the protocol that replies and streams share: stop reasons, usage, ids. Field names are the wire's."""
 
 import hashlib
-from typing import Annotated, Any, assert_never
+from typing import Any, assert_never
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
-from waypost.conversation.reply import MOST_TOKENS, Stop, StopKind, Usage
+from waypost.conversation.reply import Count, Stop, StopKind, Usage
 
 NAME = "openai_chat"
 NULL_TEXT = b"null"
@@ -49,36 +49,33 @@ def write_stop(kind: StopKind) -> str:
             assert_never(kind)
 
 
-_Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
-
-
 class _PromptDetails(Struct, gc=False):
-    cached_tokens: _Count | None = None
-    cache_write_tokens: _Count | None = None
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
 
 
 class _CompletionDetails(Struct, gc=False):
-    reasoning_tokens: _Count | None = None
+    reasoning_tokens: Count | None = None
 
 
 class _CacheCreation(Struct, gc=False):
-    ephemeral_1h_input_tokens: _Count | None = None
+    ephemeral_1h_input_tokens: Count | None = None
 
 
 class WireUsage(Struct, gc=False):
-    prompt_tokens: _Count | None = None
-    completion_tokens: _Count | None = None
-    total_tokens: _Count | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    total_tokens: Count | None = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
     # Vendors' own names for the same.
-    prompt_cache_hit_tokens: _Count | None = None
-    cached_tokens: _Count | None = None
-    num_cached_tokens: _Count | None = None
-    cache_read_input_tokens: _Count | None = None
-    cache_creation_input_tokens: _Count | None = None
+    prompt_cache_hit_tokens: Count | None = None
+    cached_tokens: Count | None = None
+    num_cached_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
     cache_creation: _CacheCreation | None = None
-    reasoning_tokens: _Count | None = None
+    reasoning_tokens: Count | None = None
     prompt_audio_seconds: Any = None
 
 

@@ -106,9 +106,7 @@ def _frame(request: Request, shape: Shape, instructions: str | None, items: list
     body["input"] = items
     if request.stream:
         body["stream"] = True
-    limit = request.max_tokens
-    if shape.max_output is not None:
-        limit = shape.max_output if limit is None else min(limit, shape.max_output)
+    limit = shape.limited(request.max_tokens)
     if limit is not None:
         body["max_output_tokens"] = limit
     if request.temperature is not None:

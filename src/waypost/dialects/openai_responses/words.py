@@ -1,13 +1,13 @@
 """Small words of the protocol that its parts share: stop reasons, usage, ids, what a reasoning item is signed with."""
 
 import hashlib
-from typing import Annotated, NamedTuple, assert_never
+from typing import NamedTuple, assert_never
 
-from msgspec import DecodeError, Meta, Raw, Struct
+from msgspec import DecodeError, Raw, Struct
 from msgspec.json import Decoder
 
 from waypost.conversation.blocks import Json
-from waypost.conversation.reply import MOST_TOKENS, Stop, StopKind, Usage
+from waypost.conversation.reply import Count, Stop, StopKind, Usage
 
 NAME = "openai_responses"
 
@@ -45,21 +45,18 @@ def write_stop(stop: Stop | None) -> Ending:
             assert_never(stop.kind)
 
 
-_Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
-
-
 class _InputDetails(Struct, gc=False):
-    cached_tokens: _Count | None = None
-    cache_write_tokens: _Count | None = None
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
 
 
 class _OutputDetails(Struct, gc=False):
-    reasoning_tokens: _Count | None = None
+    reasoning_tokens: Count | None = None
 
 
 class WireUsage(Struct, gc=False):
-    input_tokens: _Count | None = None
-    output_tokens: _Count | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
 
