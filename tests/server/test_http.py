@@ -2,6 +2,9 @@
 
 import asyncio
 import socket
+import time
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
@@ -446,6 +449,21 @@ async def test_what_is_waited_for_in_vain(sent: bytes, after_s: float, status: i
             told, headers, _ = await caller.answer()
             assert (told, headers["connection"]) == (status, "close")
         assert await caller.rest() == b""
+
+
+async def test_a_server_that_stood_still_reads_before_it_blames() -> None:
+    def stands_still(exchange: Exchange) -> Coroutine[Any, Any, None]:
+        if exchange.path == "/still":
+            slow.send(b"yz")
+            time.sleep(0.9)
+        return echo(exchange)
+
+    async with serving(stands_still, Server(body_timeout_s=0.3)) as running:
+        slow, other = await running.caller(), await running.caller()
+        slow.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nx")
+        await until(lambda: any(connection._parser.begun for connection in running.server._connections))
+        other.send(GET.replace(b"/", b"/still", 1))
+        assert (await slow.answer())[0] == 200
 
 
 async def test_a_refused_caller_that_stays_is_cut_in_the_end() -> None:

@@ -18,6 +18,7 @@ from waypost.wire.frames import Framing
 
 NO_CONTENT = Fault(kind=FaultKind.FIRST_BYTE_TIMEOUT, message="no content came in time")
 MOST_AFTER_END_S = 1.0
+LATE_S = 0.25  # for content behind what was read late
 MOST_HELD = 4 * 1024 * 1024  # bytes before any content: more than this is not an answer
 
 
@@ -49,12 +50,15 @@ async def stream_answer(
 ) -> None:
     """Raises UpstreamFault or DeadlinePassed while nothing is committed; later ones become an error event."""
     held, framing = Held(), spoken.framing()
+    until, is_late = sent_at + timeouts.first_byte_s, False
     try:
         while not call.committed:
-            left = sent_at + timeouts.first_byte_s - clock.now()
-            if left <= 0:
-                raise UpstreamFault(NO_CONTENT)
-            data = await first_piece(call, incoming, clock, left, timeouts.stall_s)
+            now = clock.now()
+            if now >= until:  # and yet something came: nobody was reading, so there may be more
+                if is_late:
+                    raise UpstreamFault(NO_CONTENT)
+                until, is_late = now + LATE_S, True
+            data = await first_piece(call, incoming, clock, until - now, timeouts.stall_s)
             held.keep(take(framing, passage, data))
             if passage.fault is not None:  # also if content came with it: nothing of it has gone out
                 raise UpstreamFault(told_by_type(passage.fault, incoming, spoken))

@@ -15,6 +15,7 @@ from waypost.server.http_connection import Connection, ServerExchange
 from waypost.wire.exchange import Direct
 from waypost.wire.heads import Heads
 from waypost.wire.http1_request import RequestLimits
+from waypost.wire.standstill import LOOK_S, Standstill
 
 if TYPE_CHECKING:
     import ssl
@@ -72,6 +73,7 @@ class HttpServer:
         self._connections: set[Connection] = set()
         self._under_way: set[ServerExchange] = set()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._standstill = Standstill()
         self._awaited: set[ServerExchange] | set[Connection] = self._under_way  # what `drain` waits to be empty
         self._quiet: asyncio.Future[None] | None = None
 
@@ -245,5 +247,10 @@ class HttpServer:
         return min(_SWEEP_S, max(0.01, shortest / 4))
 
     def _sweep(self) -> None:
+        now = self._loop.time()
+        late_s = 0.0 if self._sweeper is None else now - self._sweeper.when()
+        if self._standstill.puts_off(late_s):
+            self._sweeper = self._loop.call_later(LOOK_S, self._sweep)
+            return
         self._sweeper = self._loop.call_later(self._sweep_s(), self._sweep)
-        self.sweep(self._loop.time())
+        self.sweep(now)

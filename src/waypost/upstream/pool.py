@@ -12,6 +12,7 @@ from msgspec import Struct
 from waypost.conversation.faults import FaultKind
 from waypost.upstream.connection import DeadlinePassed, Stale, UpstreamConnection, fault
 from waypost.upstream.dial import Dialer, Origin, Peer
+from waypost.wire.standstill import LOOK_S, Standstill
 
 __all__ = ["DeadlinePassed", "Incoming", "Origin", "Outgoing", "Peer", "Pool"]
 
@@ -173,6 +174,7 @@ class Pool:
         self._max_connections = max_connections
         self._lanes: dict[Peer, Lane] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._standstill = Standstill()
         self._attentive = False  # the timer is set for the short interval
 
     async def send(self, call: Outgoing) -> Incoming:
@@ -290,7 +292,11 @@ class Pool:
         self._timer = self.loop.call_later(_BUSY_SWEEP_S, self._tick)
 
     def _tick(self) -> None:
-        self.sweep(self.loop.time())
+        now = self.loop.time()
+        if self._timer is not None and self._standstill.puts_off(now - self._timer.when()):
+            self._timer = self.loop.call_later(LOOK_S, self._tick)
+            return
+        self.sweep(now)
         self._timer = None
         self._attentive = bool(self.busy)
         if self.busy:
