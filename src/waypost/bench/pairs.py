@@ -89,32 +89,50 @@ def measure_pairs(extent: Extent, tell: Tell) -> tuple[Pair, ...]:
         ]
         serving = stack.enter_context(gateway(configuration_of(own, providers), tested, own))
         measured = kinds(extent.calls, extent.deltas)
-        return tuple(pair for kind in measured for pair in _pairs(kind, extent, serving, rest, folder, tell))
-
-
-def _pairs(kind: Kind, extent: Extent, serving: Serving, core: int | None, folder: Path, tell: Tell) -> Iterator[Pair]:
-    for caller in [DIALECTS[name] for name in extent.dialects]:
-        samples: dict[str, list[float]] = {name: [] for name in extent.dialects}
-        failed = dict.fromkeys(extent.dialects, 0)
-        for number in range(extent.rounds):
+        pairs: list[Pair] = []
+        for kind in measured:
             for name in extent.dialects:
-                tell(f"{kind.what}: {caller.name} → {name}, round {number + 1} of {extent.rounds}")
-                before = exact_cpu_seconds(family(serving.pid))
-                tally = _ask(kind, caller, name, serving, core, folder)
-                samples[name].append((exact_cpu_seconds(family(serving.pid)) - before) * 1e6)
-                failed[name] += tally.failed
-        units = kind.connections * kind.calls * kind.units
-        relayed = samples[caller.name]
-        for name, found in samples.items():
-            own = None if failed[name] else round(median(found) / units, 1)
-            yield Pair(kind.what, caller.name, name, own, None if own is None else _ratio(found, relayed), failed[name])
+                tell(f"{kind.what} of {name}")
+                pairs += _row(kind, DIALECTS[name], extent, serving, rest, folder)
+        return tuple(pairs)
 
 
-def _ratio(found: list[float], relayed: list[float]) -> float | None:
-    """The median of each round's own: what moves the machine moves both calls of a round, and cancels out."""
-    if 0 in relayed:
+def _row(
+    kind: Kind, caller: Dialect, extent: Extent, serving: Serving, core: int | None, folder: Path
+) -> Iterator[Pair]:
+    """One caller. Its relayed call is measured before and after each translated one, so that what moves the machine
+    moves both.
+    """
+    units = kind.connections * kind.calls * kind.units
+    failed = dict.fromkeys(extent.dialects, 0)
+    samples: dict[str, list[float]] = {name: [] for name in extent.dialects}
+    beside: dict[str, list[float]] = {name: [] for name in extent.dialects}
+
+    def sample(name: str) -> float:
+        before = exact_cpu_seconds(family(serving.pid))
+        failed[name] += _ask(kind, caller, name, serving, core, folder).failed
+        samples[name].append((exact_cpu_seconds(family(serving.pid)) - before) * 1e6 / units)
+        return samples[name][-1]
+
+    for _ in range(extent.rounds):
+        relayed = sample(caller.name)
+        for name in extent.dialects:
+            if name != caller.name:
+                before = relayed
+                sample(name)
+                relayed = sample(caller.name)
+                beside[name].append((before + relayed) / 2)
+    beside[caller.name] = samples[caller.name]
+    for name, found in samples.items():
+        own = None if failed[name] else round(median(found), 1)
+        ratio = None if own is None else _ratio(found, beside[name])
+        yield Pair(kind.what, caller.name, name, own, ratio, failed[name])
+
+
+def _ratio(found: list[float], beside: list[float]) -> float | None:
+    if 0 in beside:
         return None
-    return round(median([own / beside for own, beside in zip(found, relayed, strict=True)]), 2)
+    return round(median([own / relayed for own, relayed in zip(found, beside, strict=True)]), 2)
 
 
 def _ask(kind: Kind, caller: Dialect, provider: str, serving: Serving, core: int | None, folder: Path) -> Tally:

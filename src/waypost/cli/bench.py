@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--translation",
         action="store_true",
-        help="measure instead what translating costs beside relaying, for all pairs of protocols; two minutes a round",
+        help="measure instead what translating costs beside relaying, for all pairs of protocols; five minutes a round",
     )
     parser.add_argument(
         "--calls", type=int, default=3200, metavar="N", help="calls of a pair, with --translation; default: %(default)s"
