@@ -40,8 +40,7 @@ async def test_nobody_is_blamed(house: House, speaks: str, provider: str, stream
         resource = client.chat.completions if speaks == OPENAI else client.messages
         more = {"max_tokens": 50} if speaks == ANTHROPIC else {}
         for still_s in (0.0, 0.9):  # the first opens the connection
-            if still_s:
-                asyncio.get_running_loop().call_later(after_s, time.sleep, still_s)
+            asyncio.get_running_loop().call_later(after_s, time.sleep, still_s)
             raw = await resource.with_raw_response.create(
                 model=provider, messages=[{"role": "user", "content": "Hello"}], stream=streamed, **more
             )

@@ -455,7 +455,7 @@ async def test_a_server_that_stood_still_reads_before_it_blames() -> None:
     def stands_still(exchange: Exchange) -> Coroutine[Any, Any, None]:
         if exchange.path == "/still":
             slow.send(b"yz")
-            time.sleep(0.9)
+            time.sleep(0.9)  # the loop's own time, longer than the timeout: not a wait for anything
         return echo(exchange)
 
     async with serving(stands_still, Server(body_timeout_s=0.3)) as running:

@@ -73,9 +73,7 @@ class Shape(Struct, frozen=True, kw_only=True):
 
     def limited(self, asked: int | None) -> int | None:
         """The limit on output tokens to write; None: none."""
-        if self.max_output is None:
-            return asked
-        return self.max_output if asked is None else min(asked, self.max_output)
+        return self.max_output if asked is None else self.demanded(asked)
 
     def demanded(self, asked: int | None) -> int:
         """The same, where there must be one."""

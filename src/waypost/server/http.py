@@ -248,8 +248,7 @@ class HttpServer:
 
     def _sweep(self) -> None:
         now = self._loop.time()
-        late_s = 0.0 if self._sweeper is None else now - self._sweeper.when()
-        if self._standstill.puts_off(late_s):
+        if self._sweeper is not None and self._standstill.puts_off(now - self._sweeper.when()):
             self._sweeper = self._loop.call_later(LOOK_S, self._sweep)
             return
         self._sweeper = self._loop.call_later(self._sweep_s(), self._sweep)

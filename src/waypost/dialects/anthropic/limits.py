@@ -17,11 +17,7 @@ def _seconds_until(moment: str, now_s: float) -> float | None:
 def _moment(seconds: float, now_s: float) -> str | None:
     """The next whole second; None for one that no calendar holds."""
     try:
-        return (
-            None
-            if seconds is None
-            else datetime.fromtimestamp(ceil(now_s + seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        )
+        return datetime.fromtimestamp(ceil(now_s + seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, ValueError, OSError):
         return None
 
